@@ -1,0 +1,59 @@
+# One command each; all of them make their environment from the lock file first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 3000
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+
+.PHONY: help demo dev doctor test check lock clean
+
+help:
+	@echo "make demo    sync a whole simulated brokerage into data/demo.duckdb and show what came of it"
+	@echo "make dev     open the Dagster UI on http://127.0.0.1:$(PORT)"
+	@echo "make doctor  check configuration, login, API and warehouse"
+	@echo "make test    lint, types, architecture and all tests, with a real Postgres"
+	@echo "make lock    pin the newest versions that fit pyproject.toml"
+
+$(VENV)/.runtime: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked packages into $(VENV) ..."
+	@$(PIP) --require-hashes --no-deps -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@echo "Installing what the tests need ..."
+	@$(PIP) --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/.runtime
+	@$(BIN)/tasty-pipeline demo
+
+dev: $(VENV)/.runtime
+	@$(BIN)/tasty-pipeline dev --port $(PORT)
+
+doctor: $(VENV)/.runtime
+	@$(BIN)/tasty-pipeline doctor
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/pytest
+
+# uv only writes the two files here; nothing else of it is needed
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip --quiet install uv
+	$(VENV)-lock/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links --group build -o requirements.lock pyproject.toml
+	$(VENV)-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links -c requirements.lock --group build --group dev -o requirements-dev.lock pyproject.toml
+	rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

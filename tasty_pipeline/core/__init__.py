@@ -1,0 +1,1 @@
+"""What runs and is tested without Dagster or Django: reading, proving, storing."""
