@@ -1,0 +1,182 @@
+"""The command line: run a brokerage until it is interrupted, or trade and break things on a running one.
+
+``python -m tasty_pipeline.simulator [serve] ...`` serves; ``trade``, ``fault`` and ``call`` speak to the control
+endpoint of one that runs.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+from tasty_pipeline.simulator.config import DateFilter, Inclusive, SimulatorConfig
+from tasty_pipeline.simulator.serving import Simulator
+from tasty_pipeline.simulator.spoiling import KINDS
+
+_COMMANDS = {"serve", "trade", "fault", "call"}
+_DEFAULT_URL = "http://127.0.0.1:4321"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit status. Without a command it serves."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or (arguments[0] not in _COMMANDS and arguments[0] not in {"-h", "--help"}):
+        arguments.insert(0, "serve")
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (OSError, ValueError) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="simulate", description="A whole fake TastyTrade brokerage on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _serve_parser(commands.add_parser("serve", help="run a brokerage until interrupted (the default)"))
+    trade = commands.add_parser("trade", help="let a running brokerage book a trade now")
+    trade.add_argument("--url", default=_DEFAULT_URL)
+    trade.add_argument("--account", help="account number; default: the first open one")
+    trade.add_argument("--symbol")
+    trade.add_argument("-n", type=int, default=1, help="number of identical fills")
+    trade.set_defaults(run=_trade)
+    fault = commands.add_parser("fault", help="make something go wrong, or everything well again")
+    fault.add_argument("kind", choices=[*sorted(KINDS), "clear"])
+    fault.add_argument("--url", default=_DEFAULT_URL)
+    fault.add_argument("--path", help="regular expression of the paths concerned; default: all but the token's")
+    fault.add_argument("--times", type=int, help="number of requests hit; default: all")
+    fault.add_argument("--after", type=int, default=0, help="requests that go well first")
+    fault.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="parameters, e.g. status=503")
+    fault.set_defaults(run=_fault)
+    call = commands.add_parser("call", help="call any control method, e.g. call advance by=86400")
+    call.add_argument("method")
+    call.add_argument("arguments", nargs="*", metavar="KEY=VALUE")
+    call.add_argument("--url", default=_DEFAULT_URL)
+    call.set_defaults(run=_call)
+    return parser
+
+
+def _serve_parser(parser: argparse.ArgumentParser) -> None:
+    default = SimulatorConfig()
+    add = parser.add_argument
+    add("--host", default=default.host)
+    add("--port", type=int, default=4321, help="0: any free port")
+    add("--seed", type=int, default=default.seed)
+    add("--start", type=date.fromisoformat, default=default.start, help="first day of the books")
+    add("--now", type=datetime.fromisoformat, help="freeze the clock at this aware time; default: real time")
+    add("--trades-per-day", type=float, default=default.trades_per_day)
+    add("--accounts", type=int, default=default.accounts)
+    add("--closed-after-days", type=int, default=default.closed_after_days)
+    add("--trade-every", type=int, metavar="N", help="book a trade before every N-th read")
+    add("--live-trade-interval", type=float, metavar="SECONDS", help="book a trade by itself, in real time")
+    add("--date-filter", choices=get_args(DateFilter), default=default.date_filter)
+    add("--inclusive", choices=get_args(Inclusive), default=default.inclusive)
+    add("--leaky-filter", action="store_true")
+    add("--total-pages-when-empty", type=int, choices=(0, 1), default=default.total_pages_when_empty)
+    add("--auth-error-status", type=int, choices=(400, 401), default=default.auth_error_status)
+    add("--balances-shape", choices=("object", "list"), default=default.balances_shape)
+    add("--journal", type=Path, metavar="FILE", help="keep what is done by hand, and do it again at the next start")
+    add("--sandbox", action="store_true")
+    add("--token-lifetime", type=int, default=default.token_lifetime, metavar="SECONDS")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = {key: value for key, value in vars(options).items() if key != "run"}
+    simulator = Simulator(SimulatorConfig(**settings))
+    simulator.start()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: simulator.request_stop())
+    _say(_greeting(simulator))
+    simulator.wait()
+    simulator.stop()
+    return 0
+
+
+def _greeting(simulator: Simulator) -> str:
+    brokerage = simulator.brokerage
+    lines = [f"A simulated brokerage answers at {simulator.url}", ""]
+    for account in brokerage.accounts():
+        number = account["account-number"]
+        closed = ", closed" if account["is-closed"] else ""
+        count = len(brokerage.archive(number).rows)
+        lines.append(f"  {number}  {account['nickname']} ({account['margin-or-cash']}{closed}): {count} transactions")
+    lines += [
+        "",
+        "Use it with these credentials (they open nothing else):",
+        f"  export TASTY_API_URL={simulator.url}",
+        f"  export TT_SECRET={simulator.client_secret}",
+        f"  export TT_REFRESH={simulator.refresh_token}",
+        "",
+        "From another terminal, with the same command:",
+        f"  ... trade --url {simulator.url}                    books a trade now",
+        f"  ... fault html --times 3 --url {simulator.url}     the next three answers are a web page",
+        f"  ... fault clear --url {simulator.url}",
+        "Stop with Ctrl-C.",
+    ]
+    return "\n".join(lines)
+
+
+def _trade(options: argparse.Namespace) -> int:
+    arguments = {"account": options.account, "symbol": options.symbol, "n": options.n}
+    return _show(_control(options.url, "POST", "call/trade", {k: v for k, v in arguments.items() if v is not None}))
+
+
+def _fault(options: argparse.Namespace) -> int:
+    if options.kind == "clear":
+        return _show(_control(options.url, "DELETE", "faults", {}))
+    fault = {"kind": options.kind, "path": options.path, "times": options.times, "after": options.after}
+    return _show(_control(options.url, "POST", "faults", fault | _pairs(options.set)))
+
+
+def _call(options: argparse.Namespace) -> int:
+    return _show(_control(options.url, "POST", f"call/{options.method}", _pairs(options.arguments)))
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, Any]:
+    """Read KEY=VALUE; a value is JSON if it can be, text otherwise."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"{text!r} is not of the form KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _control(url: str, method: str, path: str, content: dict[str, Any]) -> Any:
+    if not url.startswith("http"):
+        raise ValueError(f"{url!r} is not the URL of a simulator")
+    request = urllib.request.Request(  # noqa: S310 - the scheme was checked
+        f"{url.rstrip('/')}/__control__/{path}", json.dumps(content).encode(), method=method
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        raise ValueError(f"the simulator refuses: {refusal.read().decode(errors='replace')}") from None
+    except urllib.error.URLError as problem:
+        raise OSError(f"no simulator answers at {url}: {problem.reason}. Start one first.") from None
+
+
+def _show(content: Any) -> int:
+    _say(json.dumps(content, indent=1))
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

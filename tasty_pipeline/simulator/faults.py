@@ -1,0 +1,90 @@
+"""Which faults are set, and which requests they hit. What each does to an answer belongs to ``spoiling``."""
+
+import re
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from tasty_pipeline.simulator.answers import Answer
+from tasty_pipeline.simulator.spoiling import KINDS
+
+OAUTH_PATH = "/oauth/token"
+
+
+@dataclass(init=False)
+class Fault:
+    """One thing that goes wrong.
+
+    ``path`` is a regular expression searched in the path; None means every path but the token's (``revoked_grant``:
+    the token's). ``times`` requests are hit (None: all), after the first ``after`` matching ones went well. ``params``
+    are those of the kind: see ``KINDS``.
+    """
+
+    kind: str
+    path: str | None
+    times: int | None
+    after: int
+    params: dict[str, Any]
+    hits: int
+    seen: int
+
+    def __init__(
+        self, kind: str, path: str | None = None, times: int | None = None, after: int = 0, **params: Any
+    ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"no fault is called {kind!r}; there are {', '.join(sorted(KINDS))}")
+        self.kind, self.path, self.times, self.after = kind, path, times, after
+        self.params = {**params.pop("params", {}), **params}
+        self.hits = self.seen = 0
+
+    def matches(self, path: str) -> bool:
+        """Tell whether the fault concerns a path."""
+        if self.path is not None:
+            return re.search(self.path, path) is not None
+        return (path == OAUTH_PATH) == (self.kind == "revoked_grant")
+
+    def apply(self, answer: Answer) -> Answer:
+        """Turn a good answer into what this fault makes of it."""
+        return KINDS[self.kind](answer, self.params)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the fault as the control endpoint shows it."""
+        keys = ("kind", "path", "times", "after", "params", "hits")
+        return {key: getattr(self, key) for key in keys}
+
+
+class Faults:
+    """The faults that are set, in the order in which they were added. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> Fault:
+        """Set a fault. Its ``hits`` count from now on."""
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Let everything go well again."""
+        with self._lock:
+            self._faults.clear()
+
+    def listed(self) -> list[Fault]:
+        """Return the faults that are set."""
+        with self._lock:
+            return list(self._faults)
+
+    def striking(self, path: str) -> list[Fault]:
+        """Return the faults that hit a request, and count the hit."""
+        with self._lock:
+            hits = []
+            for fault in self._faults:
+                if not fault.matches(path):
+                    continue
+                fault.seen += 1
+                if fault.seen > fault.after and (fault.times is None or fault.hits < fault.times):
+                    fault.hits += 1
+                    hits.append(fault)
+            return hits

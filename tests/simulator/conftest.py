@@ -1,0 +1,85 @@
+"""Brokerages and clients for the simulator's own tests: short histories, frozen clocks, real HTTP."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import date, datetime
+from typing import Any
+
+import httpx2
+import pytest
+
+from tasty_pipeline.simulator import Brokerage, Simulator, SimulatorConfig, serve
+
+NOW = datetime.fromisoformat("2026-11-20T21:00:00-05:00")
+START = date(2026, 10, 5)
+SHORT: dict[str, Any] = {"now": NOW, "start": START}
+MAIN = "5WT00701"
+
+
+class Client:
+    """A logged-in reader of a simulator over real HTTP."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.http = httpx2.Client(base_url=simulator.url, timeout=5)
+        self.login = {
+            "grant_type": "refresh_token",
+            "client_secret": simulator.client_secret,
+            "refresh_token": simulator.refresh_token,
+        }
+
+    def refresh(self) -> None:
+        token = self.http.post("/oauth/token", json=self.login).json()["access_token"]
+        self.http.headers["Authorization"] = f"Bearer {token}"
+
+    def get(self, path: str, **params: Any) -> httpx2.Response:
+        query = {key.replace("__", "[]").replace("_", "-"): value for key, value in params.items()}
+        return self.http.get(path, params=query)
+
+    def rows(self, account: str = MAIN, **params: Any) -> list[dict[str, Any]]:
+        answer = self.get(f"/accounts/{account}/transactions", **{"per_page": 2000, **params})
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["data"]["items"]
+        return items
+
+
+Start = Callable[..., Simulator]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start brokerages of six weeks; keywords change their configuration."""
+    with ExitStack() as stack:
+        yield lambda **changes: stack.enter_context(serve(SimulatorConfig(**{**SHORT, **changes})))
+
+
+@pytest.fixture
+def sim(start: Start) -> Simulator:
+    return start()
+
+
+Connect = Callable[[Simulator], Client]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Log in to a brokerage; the connection is closed after the test."""
+    with ExitStack() as stack:
+
+        def open_client(simulator: Simulator) -> Client:
+            client = Client(simulator)
+            stack.callback(client.http.close)
+            client.refresh()
+            return client
+
+        yield open_client
+
+
+@pytest.fixture
+def client(sim: Simulator, connect: Connect) -> Client:
+    return connect(sim)
+
+
+@pytest.fixture(scope="session")
+def whole() -> Brokerage:
+    """Return the default brokerage with its almost six years; not to be changed."""
+    return Brokerage(SimulatorConfig(now=NOW))
