@@ -1,0 +1,152 @@
+"""The DuckDB backend: a file that is opened only for the moment of a transaction.
+
+Here belong the transaction, the loading of an Arrow table and the published copy. Opening the file, waiting for it
+and what its errors mean belong to `duckdb_file.py`.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+
+from tasty_pipeline.core.errors import ConfigurationError, WarehouseLockedError
+from tasty_pipeline.core.warehouse.base import Warehouse
+from tasty_pipeline.core.warehouse.dialects import DUCKDB
+from tasty_pipeline.core.warehouse.duckdb_file import STORAGE, Connect, DuckDBFile, explained, quoted
+
+# Threads of one process share the database instance, where two writers would collide instead of waiting.
+_WRITERS: dict[Path, threading.Lock] = {}
+_WRITERS_GUARD = threading.Lock()
+
+
+class DuckDBWarehouse(Warehouse):
+    """Tables in one DuckDB file: one writer at a time, and no reader in another process meanwhile."""
+
+    kind: Literal["duckdb"] = "duckdb"
+
+    def __init__(self, path: Path, shown: str, connect: Connect | None, wait_seconds: float) -> None:
+        super().__init__(f"DuckDB file {shown}", wait_seconds)
+        self._file = DuckDBFile(path, self.label, connect, wait_seconds)
+        with _WRITERS_GUARD:
+            self._writer = _WRITERS.setdefault(path, threading.Lock())
+
+    def version(self) -> str | None:
+        """Return the stored schema version, None where there is no file or there are no tables yet."""
+        return super().version() if self._file.path.exists() else None
+
+    @contextmanager
+    def _transaction(self, *locks: str, write: bool) -> Iterator["_DuckDBSession"]:  # noqa: ARG002 - one writer anyway
+        if not write:
+            with self._file.opened(create=False) as connection:
+                yield from self._begun(connection, "BEGIN TRANSACTION READ ONLY")
+            return
+        with self._only_writer(), self._file.opened(create=True) as connection:
+            yield from self._begun(connection, "BEGIN TRANSACTION")
+
+    def _begun(self, connection: duckdb.DuckDBPyConnection, begin: str) -> Iterator["_DuckDBSession"]:
+        session = _DuckDBSession(connection, self.label)
+        session.script("SET TimeZone = 'UTC'; SET python_enable_replacements = false;")
+        session.script(begin)
+        try:
+            yield session
+            session.script("COMMIT")
+        except BaseException:
+            _roll_back(connection)
+            raise
+
+    @contextmanager
+    def _only_writer(self) -> Iterator[None]:
+        if not self._writer.acquire(timeout=self._wait_seconds):
+            raise WarehouseLockedError(
+                f"Another thread of this process has been writing to the {self.label} for {self._wait_seconds:g} s.",
+                "wait until it is done and run this again.",
+            )
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    def publish_copy(self, path: Path) -> None:
+        """Copy everything into a new file beside `path` and rename it over `path`.
+
+        Whoever opens `path` finds the old copy or the new one, whole; whoever has it open keeps the old one.
+        """
+        target = path.absolute()
+        if target.resolve() == self._file.path:
+            raise ConfigurationError(
+                f"The read-only copy cannot replace the {self.label} itself.", "choose another path for the copy."
+            )
+        unfinished = target.with_name(f"{target.name}.unfinished")
+        with self._only_writer(), explained(f"published copy {path}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.unlink(missing_ok=True)
+            try:
+                self._copy_into(unfinished)
+                _flush(unfinished)
+                unfinished.replace(target)
+                _flush(target.parent)
+            finally:
+                unfinished.unlink(missing_ok=True)
+                unfinished.with_name(f"{unfinished.name}.wal").unlink(missing_ok=True)
+
+    def _copy_into(self, path: Path) -> None:
+        with self._file.opened(create=False) as connection:
+            row = connection.execute("SELECT current_database()").fetchone()
+            source = '"' + str(row[0] if row else "").replace('"', '""') + '"'
+            connection.execute(f"ATTACH {quoted(path)} AS published ({STORAGE})")
+            connection.execute(f"COPY FROM DATABASE {source} TO published")
+            connection.execute("DETACH published")
+
+
+class _DuckDBSession:
+    dialect: sa.Dialect = DUCKDB
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, label: str) -> None:
+        self._connection = connection
+        self._label = label
+
+    def fetch(self, sql: str, parameters: Any = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+        # by way of Arrow, because DuckDB's own fetch needs the package pytz for a time with a zone
+        with explained(self._label):
+            table = self._connection.sql(sql, params=parameters or None).to_arrow_table()
+        return table.column_names, list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+    def run(self, sql: str, parameters: Any = None) -> int:
+        with explained(self._label):
+            row = self._connection.execute(sql, parameters or None).fetchone()
+        return int(row[0]) if row else 0
+
+    def script(self, sql: str) -> None:
+        with explained(self._label):
+            self._connection.execute(sql)
+
+    def load(self, stage: sa.Table, rows: pa.Table) -> None:
+        view = f"arrow_{stage.name}"
+        with explained(self._label):
+            self._connection.register(view, rows)
+            try:
+                self._connection.execute(f"INSERT INTO {stage.name} SELECT * FROM {view}")  # noqa: S608 - own names
+            finally:
+                self._connection.unregister(view)
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.execute("ROLLBACK")
+    except duckdb.Error:
+        # a commit that failed has ended the transaction already; what must be told is that failure
+        return
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

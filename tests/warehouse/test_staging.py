@@ -1,0 +1,57 @@
+"""Rows become an Arrow table exactly, or a row and its column are named."""
+
+import datetime as dt
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tasty_pipeline.core import schema
+from tasty_pipeline.core.errors import AuditError
+from tasty_pipeline.core.warehouse.staging import to_arrow
+
+from .conftest import READ_AT, MakeRow
+
+TX = schema.transactions
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("value", Decimal("0.1234567890129")),
+        ("value", Decimal("1E+26")),
+        ("value", Decimal("NaN")),
+        ("value", Decimal("Infinity")),
+        ("value", 27.74),
+        ("value", "27.74"),
+        ("value", True),
+        ("order_id", 2**63),
+        ("order_id", True),
+        ("order_id", Decimal(1)),
+        ("executed_at", dt.datetime(2026, 3, 6)),  # noqa: DTZ001 - a time without a zone is the point
+        ("transaction_date", READ_AT),
+        ("symbol", 5),
+        ("symbol", "nul\0"),
+        ("symbol", "\ud83e"),
+        ("is_estimated_fee", "true"),
+        ("extra", {"price": math.nan}),
+    ],
+)
+def test_a_value_that_its_column_cannot_hold_exactly_is_refused_by_name(
+    transaction: MakeRow, column: str, value: Any
+) -> None:
+    rows = [transaction(1), transaction(2, **{column: value}), transaction(3)]
+    with pytest.raises(AuditError, match=rf"{column} in transactions \(transaction_id=2\) does not fit"):
+        to_arrow(TX, rows)
+
+
+def test_a_column_that_the_table_does_not_have_is_refused(transaction: MakeRow) -> None:
+    with pytest.raises(AuditError, match="pirce"):
+        to_arrow(TX, [transaction(1, pirce=Decimal(1))])
+
+
+def test_every_table_can_be_staged() -> None:
+    for table in schema.METADATA.tables.values():
+        assert to_arrow(table, [{}, {}]).shape == (2, len(table.columns))
+        assert to_arrow(table, []).column_names == list(table.columns.keys())
