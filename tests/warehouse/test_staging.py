@@ -55,3 +55,9 @@ def test_every_table_can_be_staged() -> None:
     for table in schema.METADATA.tables.values():
         assert to_arrow(table, [{}, {}]).shape == (2, len(table.columns))
         assert to_arrow(table, []).column_names == list(table.columns.keys())
+
+
+@pytest.mark.parametrize("number", [Decimal("1E+999999"), Decimal("-1E-99999")])
+def test_a_json_number_beyond_every_database_is_kept_as_its_text(number: Decimal, transaction: MakeRow) -> None:
+    arrow = to_arrow(TX, [transaction(1, extra={"odd": number})])
+    assert arrow["extra"].to_pylist() == [f'{{"odd":"{number}"}}']

@@ -19,6 +19,7 @@ from tasty_pipeline.core.schema import key_of
 
 _REMEDY = "nothing was written; report it as a bug of tasty_pipeline, with the names above."
 _SHOWN = 80
+_LONGEST_NUMBER = 1000
 
 
 def to_arrow(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -97,7 +98,9 @@ def _checked(column: sa.Column[Any], values: list[Any]) -> list[Any]:
 
 
 def _storable(value: Any) -> Any:
-    """Make visible what JSON can say and Postgres cannot store: U+0000 and lone surrogates."""
+    """Make visible what JSON can say and Postgres cannot store: U+0000, lone surrogates, numbers out of its range."""
+    if isinstance(value, Decimal) and not -_LONGEST_NUMBER < value.adjusted() < _LONGEST_NUMBER:
+        return str(value)
     if isinstance(value, str):
         if value.isascii() and "\0" not in value:
             return value

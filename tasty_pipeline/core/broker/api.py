@@ -1,0 +1,81 @@
+"""One raw question to the API and its parsed answer.
+
+Here belongs what every read shares: the token, the path below an account, the date filter of a paged list. Which
+questions there are belongs to `broker.py`.
+"""
+
+import re
+from typing import Any, Literal
+
+import httpx2
+
+from tasty_pipeline.core.broker import decode
+from tasty_pipeline.core.broker.decode import Page
+from tasty_pipeline.core.broker.login import Login
+from tasty_pipeline.core.broker.proof import KeyOf
+from tasty_pipeline.core.broker.verdicts import TokenRefusedError
+from tasty_pipeline.core.broker.windows import Span
+from tasty_pipeline.core.errors import ConfigurationError
+
+_ACCOUNT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+Params = dict[str, str | int]
+
+
+def below(account: str, name: str) -> str:
+    """The path of a list of an account. Raises `ConfigurationError` for what cannot be an account number."""
+    if not _ACCOUNT.fullmatch(account):
+        raise ConfigurationError(
+            f"{account[:64]!r} is not an account number.", "give it as the broker shows it, such as 5WT00001."
+        )
+    return f"/accounts/{account}/{name}"
+
+
+class Api:
+    """Sends a raw `GET` with a valid token and gives back the parsed answer."""
+
+    def __init__(self, client: httpx2.AsyncClient, login: Login) -> None:
+        self._client = client
+        self.login = login
+
+    async def get(self, path: str, params: Params | None = None) -> dict[str, Any]:
+        """The JSON object of a good answer. Raises any `TastyError`; a token that is refused is renewed once."""
+        token = await self.login.token()
+        try:
+            response = await self._send(path, params, token)
+        except TokenRefusedError:
+            response = None
+        if response is None:
+            response = await self._send(path, params, await self.login.renewed(token))
+        return decode.parse(response.content, path)
+
+    async def _send(self, path: str, params: Params | None, token: str) -> httpx2.Response:
+        return await self._client.get(path, params=params, headers={"Authorization": f"Bearer {token}"})
+
+
+class AccountListing:
+    """A paged list below an account, filtered by `start-date` and `end-date`."""
+
+    def __init__(
+        self, api: Api, account: str, name: str, key_of: KeyOf, *, time_of_day: Literal["BOD", "EOD"] | None = None
+    ) -> None:
+        self._api = api
+        self._account = account
+        self._path = below(account, name)
+        # Oldest first: what is booked while pages are read lands behind them. Only transactions document a sort.
+        self._fixed: dict[str, str] = {"time-of-day": time_of_day} if time_of_day else {"sort": "Asc"}
+        self.key_of = key_of
+        self.time_of_day: str | None = time_of_day
+        self.subject = f"{name} of account {account}" + (f" ({time_of_day})" if time_of_day else "")
+
+    async def page(self, span: Span, offset: int, size: int) -> Page:
+        """One page. Raises `IncompleteAnswerError` if it holds another account's rows."""
+        params: Params = {
+            **self._fixed,
+            "start-date": span.start.isoformat(),
+            "end-date": span.end.isoformat(),
+            "per-page": size,
+            "page-offset": offset,
+        }
+        page = decode.page_of(await self._api.get(self._path, params), self._path)
+        decode.of_account(page.items, self._account, self._path)
+        return page

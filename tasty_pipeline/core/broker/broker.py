@@ -1,0 +1,175 @@
+"""One login at one broker: everything that the core asks of the API, as raw rows.
+
+Here belongs one method per question. How a request travels is `transport.py`, how a range is proven `proof.py`; what a
+field means belongs to the payload contract.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import Any
+
+import httpx2
+
+from tasty_pipeline.core.broker import decode, proof
+from tasty_pipeline.core.broker.api import AccountListing, Api, Params, below
+from tasty_pipeline.core.broker.config import BrokerConfig, Credentials
+from tasty_pipeline.core.broker.decode import Page
+from tasty_pipeline.core.broker.login import Login
+from tasty_pipeline.core.broker.meter import Meter
+from tasty_pipeline.core.broker.reading import ProvenRead, Prover, together
+from tasty_pipeline.core.broker.transport import layers, open_wire
+from tasty_pipeline.core.broker.verdicts import Judge
+from tasty_pipeline.core.errors import IncompleteAnswerError, PermanentError
+
+_ACCOUNTS_PATH = "/customers/me/accounts"
+
+
+class Broker:
+    """An open connection; made by `connect`, used on one event loop.
+
+    Every method raises the taxonomy of `core.errors`: `AuthenticationError` for a refused login or token,
+    `TransientError` when the API could not answer within the budget, `PermanentError` when it refused (an account that
+    it does not know, for one), `ContractError` and `IncompleteAnswerError` for answers that cannot be trusted.
+    """
+
+    def __init__(self, api: Api, environment: str, meter: Meter) -> None:
+        self._api = api
+        self.environment = environment
+        self.meter = meter
+
+    async def log_in(self) -> None:
+        """Makes sure that a valid access token is there; asks for none if it is."""
+        await self._api.login.token()
+
+    async def accounts(self) -> list[dict[str, Any]]:
+        """Items `{"account": {...}, "authority-level": ...}` of all accounts, closed ones too."""
+        items = decode.whole_list(await self._api.get(_ACCOUNTS_PATH), _ACCOUNTS_PATH)
+        numbers = [decode.account_number(item, _ACCOUNTS_PATH) for item in items]
+        if len(set(numbers)) != len(numbers):
+            raise IncompleteAnswerError(
+                f"The answer of {_ACCOUNTS_PATH} lists an account twice.", "nothing; the next run asks again."
+            )
+        return list(items)
+
+    async def positions(self, account: str) -> list[dict[str, Any]]:
+        """Open positions now; the list is not paged, so that one answer is one consistent read."""
+        path = below(account, "positions")
+        items = decode.whole_list(await self._api.get(path), path)
+        return list(decode.of_account(items, account, path))
+
+    async def balances(self, account: str) -> list[dict[str, Any]]:
+        """The balances now, one row a currency; the API answers an object or a list, by its version."""
+        path = below(account, "balances")
+        payload = await self._api.get(path)
+        data = decode.data_of(payload, path)
+        if isinstance(data, list):
+            rows = decode.rows_in(data, path)
+        elif isinstance(data, dict) and "items" not in data and "account-number" in data:
+            rows = (data,)
+        else:
+            rows = decode.whole_list(payload, path)
+        return list(decode.of_account(rows, account, path))
+
+    async def transactions(self, account: str, start: date, end: date) -> ProvenRead:
+        """All transactions with a `transaction-date` from `start` to `end`, and some around them, proven complete."""
+        return await Prover(self._transactions(account)).read(start, end)
+
+    async def transaction(self, account: str, identifier: int) -> dict[str, Any] | None:
+        """One transaction by its id, whatever its date; None where the API shows none of that id for the account."""
+        path = below(account, f"transactions/{identifier}")
+        try:
+            row = decode.data_of(await self._api.get(path), path)
+        except PermanentError:
+            # a 404; had it been the account that is refused, its list could not have been read either
+            return None
+        return decode.of_account(decode.rows_in([row], path), account, path)[0]
+
+    async def snapshots(self, account: str, start: date, end: date) -> ProvenRead:
+        """All balance snapshots with a `snapshot-date` from `start` to `end`, of the beginning and the end of the day.
+
+        The current balance that the API appends to the list is no snapshot and is left out.
+        """
+        morning, evening = await together(
+            Prover(
+                AccountListing(self._api, account, "balance-snapshots", proof.snapshot_key, time_of_day=time_of_day)
+            ).read(start, end)
+            for time_of_day in ("BOD", "EOD")
+        )
+        # Should the API ignore the time of day, both answers hold the same rows: still one of each.
+        rows = {proof.snapshot_key(row): row for row in (*morning.rows, *evening.rows)}
+        return ProvenRead(
+            rows=tuple(rows.values()),
+            start=start,
+            end=end,
+            windows=(*morning.windows, *evening.windows),
+            started_at=min(morning.started_at, evening.started_at),
+            ended_at=max(morning.ended_at, evening.ended_at),
+        )
+
+    async def count_transactions(self, account: str, start: date | None = None) -> int:
+        """The API's own total of an account's transactions, of all or from `start` on as its filter understands it."""
+        return (await self._newest(account, start)).total
+
+    async def activity(self, account: str) -> str:
+        """A fingerprint that changes when a transaction is booked or cash moves; two requests.
+
+        It is made of the number of transactions, the id of the newest, and per currency the cash and the time of the
+        last update. It is a trigger, not a proof: a row that is booked late while another is withdrawn leaves
+        the first two as they were.
+        """
+        newest = await self._newest(account)
+        balances = await self.balances(account)
+        last = newest.items[0].get("id") if newest.items else None
+        cash = sorted(
+            "|".join(
+                str(balance.get(name)) for name in ("currency", "cash-balance", "cash-balance-effect", "updated-at")
+            )
+            for balance in balances
+        )
+        digest = hashlib.sha256("\n".join(cash).encode()).hexdigest()[:16]
+        return f"{newest.total}:{last}:{digest}"
+
+    async def _newest(self, account: str, start: date | None = None) -> Page:
+        path = below(account, "transactions")
+        params: Params = {"sort": "Desc", "per-page": 1, "page-offset": 0}
+        if start is not None:
+            params["start-date"] = start.isoformat()
+        page = decode.page_of(await self._api.get(path, params), path)
+        decode.of_account(page.items, account, path)
+        return page
+
+    def _transactions(self, account: str) -> AccountListing:
+        return AccountListing(self._api, account, "transactions", proof.transaction_key)
+
+
+@asynccontextmanager
+async def connect(credentials: Credentials, config: BrokerConfig) -> AsyncIterator[Broker]:
+    """A connection that lives as long as the block. Nothing is sent before the first question."""
+    # The SDK takes over a second to import: not before it is needed.
+    import tastytrade  # noqa: PLC0415
+
+    meter = Meter()
+    default = httpx2.URL(tastytrade.CERT_URL if config.sandbox else tastytrade.API_URL)
+    host = (config.base or default).netloc.decode("ascii")
+    name = config.base.host if config.base is not None else "sandbox" if config.sandbox else "production"
+    judge = Judge(host, name, (credentials.client_secret, credentials.refresh_token))
+    async with open_wire(config) as wire:
+        transport = layers(wire, config, meter, judge)
+        session = tastytrade.Session(
+            credentials.client_secret,
+            credentials.refresh_token,
+            is_test=config.sandbox,
+            transport=transport,
+            timeout=config.timeout_seconds,
+        )
+        headers = {"Accept": "application/json"}
+        if not config.sandbox:
+            # As the SDK does: the sandbox answers 404 to it.
+            headers["Accept-Version"] = tastytrade.API_VERSION
+        client = httpx2.AsyncClient(
+            base_url=default, headers=headers, transport=transport, timeout=config.timeout_seconds
+        )
+        async with session, client:
+            yield Broker(Api(client, Login(session)), name, meter)
