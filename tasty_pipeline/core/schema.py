@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from tasty_pipeline.core import vocabulary
 
@@ -498,3 +499,8 @@ def compared(table: sa.Table) -> tuple[str, ...]:
     """Return the names of the columns whose difference makes a row changed: all but the key and the provenance."""
     left_out = {*key_of(table), "synced_at", "run_id"}
     return tuple(column.name for column in table.columns if column.name not in left_out)
+
+
+def type_of(column: sa.Column[Any]) -> str:
+    """Return a column's type as people write it in SQL, such as `numeric(38, 12)`."""
+    return column.type.compile(PGDialect()).lower()  # type: ignore[no-untyped-call]  # has no annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasty_pipeline.core.errors import ConfigurationError
 
-DEFAULT_WAREHOUSE_URL = "duckdb:///data/tasty.duckdb"
+DEFAULT_WAREHOUSE_URL = "duckdb:///data/warehouse.duckdb"
 DEFAULT_HISTORY_START = date(2017, 1, 1)
 
 VARIABLES: Mapping[str, str] = {
@@ -22,6 +22,7 @@ VARIABLES: Mapping[str, str] = {
     "TASTY_WAREHOUSE_URL": f"duckdb:///PATH or postgresql://...; default {DEFAULT_WAREHOUSE_URL}",
     "TASTY_HISTORY_START": f"first day of the history, YYYY-MM-DD; default {DEFAULT_HISTORY_START}",
     "TASTY_PUBLISH_COPY": "path of a read-only copy of the DuckDB file, replaced after each run; default none",
+    "TASTY_UI_URL": "where the Dagster UI is, for the links in alerts; default none",
     "TASTY_ALERT_WEBHOOK": "URL that gets each alert as JSON",
     "TASTY_ALERT_COMMAND": "command that gets each alert as text on its standard input",
     "TASTY_ALERT_EMAIL": "address, or addresses with commas, that each alert is mailed to",
@@ -44,6 +45,7 @@ class Settings:
     warehouse_url: str = field(default=DEFAULT_WAREHOUSE_URL, repr=False)
     history_start: date = DEFAULT_HISTORY_START
     publish_copy: Path | None = None
+    ui_url: str | None = None
     alert_webhook: str | None = field(default=None, repr=False)
     alert_command: str | None = field(default=None, repr=False)
     alert_email: tuple[str, ...] = ()
@@ -87,6 +89,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         warehouse_url=get("TASTY_WAREHOUSE_URL") or DEFAULT_WAREHOUSE_URL,
         history_start=_history_start(get("TASTY_HISTORY_START")),
         publish_copy=Path(copy) if copy else None,
+        ui_url=get("TASTY_UI_URL"),
         alert_webhook=get("TASTY_ALERT_WEBHOOK"),
         alert_command=get("TASTY_ALERT_COMMAND"),
         alert_email=tuple(part.strip() for part in (get("TASTY_ALERT_EMAIL") or "").split(",") if part.strip()),

@@ -15,7 +15,8 @@ FULL = {
     "TASTY_SANDBOX": "1",
     "TASTY_WAREHOUSE_URL": "postgresql://me:s3cr3t-database@localhost/tasty",
     "TASTY_HISTORY_START": "2020-02-29",
-    "TASTY_PUBLISH_COPY": "copies/tasty.duckdb",
+    "TASTY_PUBLISH_COPY": "copies/readers.duckdb",
+    "TASTY_UI_URL": "http://localhost:3000",
     "TASTY_ALERT_WEBHOOK": "https://hooks.example/s3cr3t-hook",
     "TASTY_ALERT_COMMAND": "notify --token s3cr3t-command",
     "TASTY_ALERT_EMAIL": "a@example.org, b@example.org",
@@ -35,7 +36,8 @@ def test_everything_is_read() -> None:
     assert settings.sandbox
     assert settings.warehouse_url == FULL["TASTY_WAREHOUSE_URL"]
     assert settings.history_start == date(2020, 2, 29)
-    assert settings.publish_copy == Path("copies/tasty.duckdb")
+    assert settings.publish_copy == Path("copies/readers.duckdb")
+    assert settings.ui_url == FULL["TASTY_UI_URL"]
     assert settings.alert_webhook == FULL["TASTY_ALERT_WEBHOOK"]
     assert settings.alert_command == FULL["TASTY_ALERT_COMMAND"]
     assert settings.alert_email == ("a@example.org", "b@example.org")

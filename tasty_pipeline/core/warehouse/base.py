@@ -20,6 +20,7 @@ from tasty_pipeline import migrations
 from tasty_pipeline.core.errors import AuditError
 from tasty_pipeline.core.schema import key_of
 from tasty_pipeline.core.warehouse import dialects, merging, staging
+from tasty_pipeline.core.warehouse.dialects import Query
 
 
 class Session(Protocol):
@@ -61,7 +62,7 @@ class Reader:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def rows(self, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> list[dict[str, Any]]:
+    def rows(self, statement: Query) -> list[dict[str, Any]]:
         """Return the answer as dictionaries, with the same Python values from both databases.
 
         NUMERIC is Decimal (equal in value, not always in scale), times are aware and in UTC, JSON is parsed with
@@ -74,7 +75,7 @@ class Reader:
             {name: turn(cell) for name, turn, cell in zip(names, convert, record, strict=True)} for record in records
         ]
 
-    def scalar(self, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> Any:
+    def scalar(self, statement: Query) -> Any:
         """Return the first column of the first row, None if there is no row."""
         first = next(iter(self.rows(statement)), None)
         return None if first is None else next(iter(first.values()))

@@ -20,7 +20,9 @@ from tasty_pipeline.core.digests import canonical_json
 from tasty_pipeline.core.errors import AuditError
 from tasty_pipeline.core.schema import PRECISION, SCALE
 
-Statement = sa.Select[Any] | sa.CompoundSelect[Any] | sa.Insert | sa.Update | sa.Delete
+# as many columns as there are: a select's type counts them
+Query = sa.Select[*tuple[Any, ...]] | sa.CompoundSelect[*tuple[Any, ...]]
+Statement = Query | sa.Insert | sa.Update | sa.Delete
 
 
 class _ExactNumeric(sa.Numeric[Decimal]):
@@ -104,7 +106,7 @@ def _fits(value: Decimal) -> bool:
     return not significant or (value.adjusted() < PRECISION - SCALE and smallest >= -SCALE)
 
 
-def converters(statement: sa.Select[Any] | sa.CompoundSelect[Any], dialect: sa.Dialect) -> list[Callable[[Any], Any]]:
+def converters(statement: Query, dialect: sa.Dialect) -> list[Callable[[Any], Any]]:
     """Return one function per column that makes both databases' cells the same Python values."""
     return [_converter(column.type, dialect) for column in statement.exported_columns]
 

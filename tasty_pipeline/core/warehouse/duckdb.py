@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from tasty_pipeline.core.errors import ConfigurationError, WarehouseLockedError
 from tasty_pipeline.core.warehouse.base import Warehouse
 from tasty_pipeline.core.warehouse.dialects import DUCKDB
-from tasty_pipeline.core.warehouse.duckdb_file import STORAGE, Connect, DuckDBFile, explained, quoted
+from tasty_pipeline.core.warehouse.duckdb_file import STORAGE, Connect, DuckDBFile, explained, quoted, refuse_ambiguous
 
 # Threads of one process share the database instance, where two writers would collide instead of waiting.
 _WRITERS: dict[Path, threading.Lock] = {}
@@ -77,6 +77,7 @@ class DuckDBWarehouse(Warehouse):
 
         Whoever opens `path` finds the old copy or the new one, whole; whoever has it open keeps the old one.
         """
+        refuse_ambiguous(path)
         target = path.absolute()
         if target.resolve() == self._file.path:
             raise ConfigurationError(

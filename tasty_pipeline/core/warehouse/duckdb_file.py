@@ -17,12 +17,14 @@ import duckdb
 
 from tasty_pipeline.core.errors import (
     AuditError,
+    ConfigurationError,
     TastyError,
     WarehouseError,
     WarehouseLockedError,
     WarehouseRightsError,
     WarehouseUnavailableError,
 )
+from tasty_pipeline.core.schema import SCHEMA
 
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
@@ -32,6 +34,20 @@ DUCKDB_CONFIG: dict[str, str | bool | int | float | list[str]] = {"custom_user_a
 STORAGE = "STORAGE_VERSION 'v1.5.0'"
 _HELD = ("Could not set lock", "different configuration than existing connections")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+
+
+# DuckDB names the catalog after the file: where it is called as a schema is, nobody can tell what tasty.x means
+_AMBIGUOUS = {SCHEMA, "pg_catalog"}
+
+
+def refuse_ambiguous(path: Path) -> None:
+    """Raise ConfigurationError for a file whose name would make every reader's `tasty.transactions` ambiguous."""
+    if path.stem.lower() in _AMBIGUOUS:
+        raise ConfigurationError(
+            f"A DuckDB file cannot be called {path.name}: DuckDB takes {path.stem} for its catalog, and then "
+            f"{SCHEMA}.transactions for a table in it.",
+            "choose another name, such as warehouse.duckdb.",
+        )
 
 
 class DuckDBFile:

@@ -13,11 +13,11 @@ from psycopg.conninfo import conninfo_to_dict
 from tasty_pipeline.core.errors import ConfigurationError
 from tasty_pipeline.core.warehouse.base import Warehouse
 from tasty_pipeline.core.warehouse.duckdb import DuckDBWarehouse
-from tasty_pipeline.core.warehouse.duckdb_file import Connect
+from tasty_pipeline.core.warehouse.duckdb_file import Connect, refuse_ambiguous
 from tasty_pipeline.core.warehouse.postgres import PostgresWarehouse
 
 _FORMS = (
-    "use duckdb:///data/tasty.duckdb (a relative path), duckdb:////var/lib/tasty.duckdb (an absolute one) or "
+    "use duckdb:///data/warehouse.duckdb (a relative path), duckdb:////var/lib/warehouse.duckdb (an absolute one) or "
     "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters in the password percent-encoded."
 )
 
@@ -41,6 +41,7 @@ def _duckdb(rest: str, connect: Connect | None, wait_seconds: float) -> Warehous
     shown = rest.removeprefix("/")
     if not rest.startswith("/") or not shown or shown.endswith("/") or ":memory:" in shown or "?" in shown:
         raise ConfigurationError("TASTY_WAREHOUSE_URL starts with duckdb:// but names no file.", _FORMS)
+    refuse_ambiguous(Path(shown))
     return DuckDBWarehouse(Path(shown).expanduser().resolve(), shown, connect, wait_seconds)
 
 

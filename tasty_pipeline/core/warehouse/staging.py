@@ -19,7 +19,7 @@ from tasty_pipeline.core.schema import key_of
 
 _REMEDY = "nothing was written; report it as a bug of tasty_pipeline, with the names above."
 _SHOWN = 80
-_LONGEST_NUMBER = 1000
+_LONGEST_NUMBER = 10_000  # of digits; JSONB takes some more on either side of the point
 
 
 def to_arrow(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
