@@ -1,0 +1,94 @@
+"""What refuses to publish: another environment's data, a read that was overtaken, a table that is not the answer.
+
+Whether too much is missing is decided before the transaction, in `core.sync`.
+"""
+
+import sqlalchemy as sa
+
+from tasty_pipeline.core import schema
+from tasty_pipeline.core.errors import AuditError, ConfigurationError, StaleReadError
+from tasty_pipeline.core.publish.base import (
+    DAY,
+    Answer,
+    Run,
+    has_keyless,
+    live_rows,
+    rejected_keys,
+    same_key,
+    stage_keys,
+)
+from tasty_pipeline.core.warehouse import Reader, Writer
+
+
+def refuse_other_environment(reader: Reader, run: Run) -> None:
+    """Raise `ConfigurationError` where the tables hold another environment's data (simulator, sandbox, production)."""
+    found = reader.scalar(
+        sa.select(schema.sync_log.c.environment)
+        .where(schema.sync_log.c.result == "published", schema.sync_log.c.environment != run.environment)
+        .limit(1)
+    )
+    if found:
+        raise ConfigurationError(
+            f"This warehouse holds data read from {found}, and this session reads {run.environment}.",
+            "point TASTY_WAREHOUSE_URL at another database; real, sandbox and simulated accounts are never mixed.",
+        )
+
+
+def stale_read(table: sa.Table, account: str) -> StaleReadError:
+    """Return the error that makes a sync read again."""
+    return StaleReadError(
+        f"{table.name} of {account or 'the login'}: another run that read later has published already.",
+        "run it again if it does not repeat by itself; the newer rows are in place.",
+    )
+
+
+def refuse_stale(writer: Writer, table: sa.Table, account: str, answer: Answer) -> None:
+    """Raise `StaleReadError` where a read that began later has already published rows of the same window."""
+    log = schema.sync_log
+    newer_read = sa.select(sa.func.count()).where(
+        log.c.table_name == table.name,
+        log.c.account_number == account,
+        log.c.result == "published",
+        log.c.read_started_at > answer.started_at,
+    )
+    newer_row = sa.select(sa.func.count()).where(table.c.synced_at > answer.started_at)
+    if account:
+        newer_row = newer_row.where(table.c.account_number == account)
+    if answer.start is not None and answer.end is not None:
+        newer_read = newer_read.where(log.c.window_start <= answer.end, log.c.window_end >= answer.start)
+        newer_row = newer_row.where(table.c[DAY[table.name]].between(answer.start, answer.end))
+    if writer.scalar(newer_read) or writer.scalar(newer_row):
+        raise stale_read(table, account)
+
+
+def refuse_overtaken(writer: Writer, table: sa.Table, staged: sa.Table, account: str, answer: Answer) -> None:
+    """Raise `StaleReadError` where a later read has moved a row of this answer's window to a day outside of it.
+
+    `refuse_stale` looks at the window and cannot see it; merged as it is, the row would be proven and not be there.
+    """
+    overtaken = (
+        sa.select(sa.func.count())
+        .select_from(table.join(staged, same_key(table, table, staged)))
+        .where(table.c.synced_at > answer.started_at, staged.c[DAY[table.name]].between(answer.start, answer.end))
+    )
+    if writer.scalar(overtaken):
+        raise stale_read(table, account)
+
+
+def audit_whole(writer: Writer, table: sa.Table, account: str, answer: Answer) -> None:
+    """Raise `AuditError`, which rolls everything back, where the live rows are not now the rows of the answer.
+
+    The older version of a rejected row stays, and is no fault; nor is any row while a bad one has no readable key.
+    """
+    bad = stage_keys(writer, table, rejected_keys(table, answer.parsed))
+    kept = sa.exists().where(same_key(table, bad, table))
+    stored = writer.scalar(
+        sa.select(sa.func.count()).select_from(table).where(*live_rows(table, account), sa.not_(kept))
+    )
+    expected = len(answer.parsed.rows)
+    if stored < expected or (stored > expected and not has_keyless(table, answer.parsed)):
+        raise AuditError(
+            f"{table.name} of {account or 'the login'}: after the merge it would hold {stored} rows, and {expected} "
+            "were read.",
+            "nothing was written; run it again, and report it with this message if it repeats.",
+        )

@@ -1,0 +1,119 @@
+"""Bad rows: written down with payload and reason, settled when a later answer shows that they are bad no more.
+
+What makes a row bad is decided in `core.payloads`.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from tasty_pipeline.core import payloads, schema, values
+from tasty_pipeline.core.digests import payload_digest
+from tasty_pipeline.core.payloads import Rejected, Row
+from tasty_pipeline.core.publish.base import Answer, Run, live_rows, rejected_keys, same_key, stage_keys
+from tasty_pipeline.core.warehouse import Writer
+
+
+def record_rejects(writer: Writer, table: sa.Table, run: Run, account: str, answer: Answer) -> int:
+    """Write the answer's bad rows, settle older ones; return how many stand in this answer.
+
+    One is settled when the answer holds a good row with its key, or covers its days and holds the bad row no more. One
+    that stands already is left unwritten.
+    """
+    rejected = schema.rejected_rows
+    mine = _concerning(writer, table, account, answer)
+    old = writer.rows(
+        sa.select(rejected.c.payload_digest, rejected.c.row_key, rejected.c.window_start, rejected.c.window_end).where(
+            rejected.c.account_number == account,
+            rejected.c.table_name == table.name,
+            rejected.c.resolved_at.is_(None),
+        )
+    )
+    known = {row["payload_digest"] for row in old}
+    rows = [_row(table, run, account, answer, digest, bad) for digest, bad in mine.items() if digest not in known]
+    if rows:
+        writer.merge(rejected, writer.stage(rejected, rows))
+    good = {_key_text(payloads.key_of(table, row)) for row in answer.parsed.rows} if old else set()
+    settled = [
+        row["payload_digest"]
+        for row in old
+        if row["payload_digest"] not in mine and (row["row_key"] in good or _covers(answer, row))
+    ]
+    if settled:
+        writer.execute(
+            sa.update(rejected)
+            .where(
+                rejected.c.account_number == account,
+                rejected.c.table_name == table.name,
+                rejected.c.payload_digest.in_(settled),
+            )
+            .values(resolved_at=answer.ended_at, synced_at=answer.started_at, run_id=run.run_id)
+        )
+    return len(mine)
+
+
+def _concerning(writer: Writer, table: sa.Table, account: str, answer: Answer) -> dict[str, Rejected]:
+    """Return the bad rows of the answer's window, by digest, and those outside of it whose older version we hold."""
+    found = answer.parsed.rejected
+    if not found:
+        return {}
+    keys = stage_keys(writer, table, rejected_keys(table, answer.parsed))
+    names = schema.key_of(table)
+    held = sa.select(*(table.c[name] for name in names)).where(
+        *live_rows(table, account), sa.exists().where(same_key(table, keys, table))
+    )
+    ours = {tuple(row[name] for name in names) for row in writer.rows(held)}
+    return {
+        payload_digest(bad.payload): bad
+        for bad in found
+        if answer.start is None
+        or bad.day is None
+        or answer.holds(bad.day)
+        or payloads.key_of_payload(table, bad.payload) in ours
+    }
+
+
+def _key_text(key: tuple[Any, ...]) -> str:
+    return " ".join(str(part) for part in key)
+
+
+def _covers(answer: Answer, row: Row) -> bool:
+    if answer.start is None or answer.end is None:
+        return True
+    return bool(answer.start <= row["window_start"] and row["window_end"] <= answer.end)
+
+
+def _row(table: sa.Table, run: Run, account: str, answer: Answer, digest: str, bad: Rejected) -> Row:
+    dated = answer.start is not None
+    return {
+        "account_number": account,
+        "table_name": table.name,
+        "payload_digest": digest,
+        "row_key": bad.row_key,
+        "window_start": (bad.day or answer.start) if dated else None,
+        "window_end": (bad.day or answer.end) if dated else None,
+        "reason": bad.reason,
+        "payload": storable(bad.payload),
+        "resolved_at": None,
+        "synced_at": answer.started_at,
+        "run_id": run.run_id,
+    }
+
+
+def storable(value: Any) -> Any:
+    """Return a JSON value with every number that no database can hold written as text, all else as it is.
+
+    A bad row is kept because something in it is out of bounds; that must not keep the good rows from loading.
+    """
+    if isinstance(value, Mapping):
+        return {key: storable(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [storable(part) for part in value]
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        try:
+            return values.document(value)
+        except ValueError:
+            return f"{value:E}" if isinstance(value, Decimal) else hex(value)
+    return value

@@ -1,0 +1,75 @@
+"""The list of accounts of a login."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from tasty_pipeline.core import payloads, publish, schema
+from tasty_pipeline.core.digests import rows_digest
+from tasty_pipeline.core.payloads import Row
+from tasty_pipeline.core.publish import Answer, SyncResult
+from tasty_pipeline.core.sync.base import (
+    Sync,
+    agreed,
+    count_live,
+    gone_from,
+    logged,
+    refuse_doubles,
+    refuse_mass_removal,
+    refuse_moved,
+    unless_stale,
+)
+
+# A login loses sight of an account now and then; of several at once, when something is wrong with the login.
+ACCOUNTS_GONE = 1
+
+
+async def sync_accounts(sync: Sync) -> SyncResult:
+    """Bring the list of accounts, closed ones too, into agreement with the broker; raises as the others do."""
+    table = schema.accounts
+
+    async def answer_once() -> Answer:
+        started = datetime.now(UTC)
+        items = await sync.broker.accounts()
+        parsed = payloads.parse(table, [payloads.account_payload(item) for item in items])
+        refuse_doubles(table, "the login", parsed)
+        return Answer(parsed=parsed, started_at=started, ended_at=datetime.now(UTC))
+
+    def missing_from(answer: Answer) -> list[Row]:
+        with sync.warehouse.read() as reader:
+            return gone_from(reader, table, "", answer)
+
+    async def once() -> SyncResult:
+        answer, gone = await agreed(answer_once, missing_from)
+        if gone and not sync.run.confirm_removal:
+            with sync.warehouse.read() as reader:
+                stored = count_live(reader, table, "")
+            refuse_mass_removal(table, "", len(gone), stored, at_most=ACCOUNTS_GONE)
+        return _publish_accounts(measured, answer, gone)
+
+    async with logged(sync, table.name, "") as measured:
+        return replace(await unless_stale(once), meter=measured.used())
+
+
+def _publish_accounts(sync: Sync, answer: Answer, gone: Sequence[Row]) -> SyncResult:
+    run, table = sync.run, schema.accounts
+    with publish.transaction(sync.warehouse, run, table.name) as writer:
+        publish.refuse_other_environment(writer, run)
+        publish.refuse_stale(writer, table, "", answer)
+        refuse_moved(writer, table, "", answer, gone)
+        merged = writer.merge(table, publish.stage_answer(writer, table, run, answer))
+        result = SyncResult(
+            table=table.name,
+            account="",
+            read=len(answer.parsed.rows),
+            inserted=merged.inserted,
+            updated=merged.updated,
+            unchanged=merged.unchanged,
+            removed=publish.mark_removed(writer, table, run, answer, gone),
+            rejected=publish.record_rejects(writer, table, run, "", answer),
+        )
+        publish.audit_whole(writer, table, "", answer)
+        digest = rows_digest(table, answer.parsed.rows)
+        entry = publish.log_entry(run, table.name, "", answer, result, digest=digest, meter=sync.used())
+        writer.insert(schema.sync_log, [entry])
+    return result
