@@ -30,7 +30,7 @@ def test_the_page_for_operators_explains_every_check_and_every_kind_of_error() -
     checks = {spec.name for check in build_checks() for spec in check.check_specs}
     kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
     # the base classes, what is retried by itself, and what is a fault of this package
-    unexplained = {"TastyError", "WarehouseError", "StaleReadError", "AuditError", "SyncFailedError"}
+    unexplained = {"TastyError", "WarehouseError", "NotFoundError", "StaleReadError", "AuditError", "SyncFailedError"}
     assert {name for name in checks | kinds - unexplained if f"`{name}`" not in OPERATIONS} == set()
 
 

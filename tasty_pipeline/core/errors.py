@@ -34,6 +34,10 @@ class PermanentError(TastyError):
     """The API refused and will refuse again: 400, 403, 404, 406, 422. Never retried."""
 
 
+class NotFoundError(PermanentError):
+    """The API knows nothing of that name (404)."""
+
+
 class AuthenticationError(TastyError):
     """The login was refused. Never retried: repeated failed logins block the caller's IP for hours."""
 

@@ -430,7 +430,12 @@ proven_days = _table(
         _text("account_number", "The account.", api=None, required=True),
         _text("table_name", "The table that holds the rows.", api=None, required=True),
         _day("day", "Trade date.", api=None, required=True),
-        _whole("row_count", "Rows of the day that are stored and not marked removed.", api=None, required=True),
+        _whole(
+            "row_count",
+            "Rows that the API lists for the day, those that stand rejected included.",
+            api=None,
+            required=True,
+        ),
         _text("digest", "BLAKE2b of those rows in canonical form, ordered by key.", api=None, required=True),
         *_provenance(),
     ],

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from tasty_pipeline.core.errors import PermanentError
 from tasty_pipeline.simulator import Fault
 
 from .brokerage import FIRST, LAST, MANY, Config, broker_of, simulated, truth, within
@@ -73,6 +74,22 @@ async def test_transactions_are_counted_with_one_small_request(config: Config) -
             assert spent.bytes_received < 5000
             later = truth(simulator, account, date(2026, 2, 2))
             assert await broker.count_transactions(account, date(2026, 2, 2)) == len(later)
+
+
+async def test_a_transaction_is_shown_by_its_id_whatever_its_date_and_none_where_there_is_none(config: Config) -> None:
+    with simulated(**MANY) as (simulator, account):
+        first = next(iter(truth(simulator, account).values()))
+        async with broker_of(simulator, config) as broker:
+            assert await broker.transaction(account, first["id"]) == first
+            assert await broker.transaction(account, 1) is None
+
+
+async def test_a_transaction_that_may_not_be_seen_is_not_one_that_is_not_there(config: Config) -> None:
+    with simulated(**MANY) as (simulator, account):
+        simulator.brokerage.faults.add(Fault("not_permitted", path="transactions/"))
+        async with broker_of(simulator, config) as broker:
+            with pytest.raises(PermanentError, match="403"):
+                await broker.transaction(account, 1)
 
 
 async def test_a_token_that_expires_in_the_middle_of_a_read_is_renewed(config: Config) -> None:

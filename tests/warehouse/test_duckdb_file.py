@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from dagster_duckdb import DuckDBResource
 
+from tasty_pipeline import migrations
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.errors import (
     TastyError,
@@ -208,3 +209,22 @@ def test_threads_of_one_process_write_after_each_other(
         thread.join()
     assert failures == []
     assert len(stored(warehouse_at(file))) == 15
+
+
+def test_threads_of_one_process_that_open_the_file_at_the_same_moment_wait_for_each_other(file: Path) -> None:
+    warehouse_at(file).migrate()
+    failures: list[TastyError] = []
+
+    def work() -> None:
+        try:
+            for _ in range(30):
+                assert warehouse_at(file).version() == migrations.head()
+        except TastyError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []

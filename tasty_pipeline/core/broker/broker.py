@@ -21,7 +21,7 @@ from tasty_pipeline.core.broker.meter import Meter
 from tasty_pipeline.core.broker.reading import ProvenRead, Prover, together
 from tasty_pipeline.core.broker.transport import layers, open_wire
 from tasty_pipeline.core.broker.verdicts import Judge
-from tasty_pipeline.core.errors import IncompleteAnswerError, PermanentError
+from tasty_pipeline.core.errors import IncompleteAnswerError, NotFoundError
 
 _ACCOUNTS_PATH = "/customers/me/accounts"
 
@@ -81,8 +81,7 @@ class Broker:
         path = below(account, f"transactions/{identifier}")
         try:
             row = decode.data_of(await self._api.get(path), path)
-        except PermanentError:
-            # a 404; had it been the account that is refused, its list could not have been read either
+        except NotFoundError:  # an unknown account answers so too, but its list could not have been read before
             return None
         return decode.of_account(decode.rows_in([row], path), account, path)[0]
 
@@ -108,9 +107,12 @@ class Broker:
             ended_at=max(morning.ended_at, evening.ended_at),
         )
 
-    async def count_transactions(self, account: str, start: date | None = None) -> int:
-        """The API's own total of an account's transactions, of all or from `start` on as its filter understands it."""
-        return (await self._newest(account, start)).total
+    async def count_transactions(self, account: str, start: date | None = None, end: date | None = None) -> int:
+        """The API's own total of an account's transactions, of all or from `start` to `end` as its filter means it.
+
+        Without an `end` the API stops at now, and rows that are dated after today may be left out.
+        """
+        return (await self._newest(account, start, end)).total
 
     async def activity(self, account: str) -> str:
         """A fingerprint that changes when a transaction is booked or cash moves; two requests.
@@ -131,11 +133,10 @@ class Broker:
         digest = hashlib.sha256("\n".join(cash).encode()).hexdigest()[:16]
         return f"{newest.total}:{last}:{digest}"
 
-    async def _newest(self, account: str, start: date | None = None) -> Page:
+    async def _newest(self, account: str, start: date | None = None, end: date | None = None) -> Page:
         path = below(account, "transactions")
         params: Params = {"sort": "Desc", "per-page": 1, "page-offset": 0}
-        if start is not None:
-            params["start-date"] = start.isoformat()
+        params |= {name: day.isoformat() for name, day in (("start-date", start), ("end-date", end)) if day}
         page = decode.page_of(await self._api.get(path, params), path)
         decode.of_account(page.items, account, path)
         return page

@@ -17,6 +17,7 @@ from tasty_pipeline.core.errors import (
     ConfigurationError,
     ContractError,
     IncompleteAnswerError,
+    NotFoundError,
     PermanentError,
     TastyError,
     TransientError,
@@ -207,7 +208,8 @@ class Judge:
             422: ("could not process the request", "report it: this package asked for something that the API rejects."),
         }
         why, remedy = causes.get(status, ("refused", "look for a newer version of this package; the API changed."))
-        return PermanentError(f"{what}: the API {why} ({status}){said}.", remedy)
+        kind = NotFoundError if status == httpx2.codes.NOT_FOUND else PermanentError
+        return kind(f"{what}: the API {why} ({status}){said}.", remedy)
 
     @staticmethod
     def _unknown(request: httpx2.Request) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from tasty_pipeline.core import payloads, publish, schema
 from tasty_pipeline.core.errors import ConfigurationError, IncompleteAnswerError
 from tasty_pipeline.core.publish import Run, SyncResult
 from tasty_pipeline.core.sync.base import TRIES, Sync, logged
-from tasty_pipeline.core.sync.window import PAD, Book, sync_window
+from tasty_pipeline.core.sync.window import Book, count_history, sync_window
 from tasty_pipeline.core.tradingdays import new_york_day
 from tasty_pipeline.core.warehouse import Reader
 
@@ -105,7 +105,7 @@ async def verify_totals(sync: Sync, account: str) -> SyncResult | None:
 async def _totals(sync: Sync, account: str) -> _Totals:
     """Count both sides; rows before the history's start are counted by reading its edge, whatever the filter means."""
     table, first = schema.transactions, sync.run.history_start
-    total = await sync.broker.count_transactions(account, start=first - PAD)
+    total = await count_history(sync, account)
     edge = payloads.parse(table, (await sync.broker.transactions(account, first, first)).rows)
     before = sum(row["transaction_date"] < first for row in edge.rows)
     before += sum(bad.day is not None and bad.day < first for bad in edge.rejected)

@@ -122,9 +122,14 @@ async def _refuse_mass_removal(book: Book, answer: Answer, gone: int) -> None:
     with book.sync.warehouse.read() as reader:
         stored = count_live(reader, table, account, start, end)
     if whole:
-        total = await book.sync.broker.count_transactions(account, start=run.history_start - PAD)
-        gone = max(gone, stored - total)
+        gone = max(gone, stored - await count_history(book.sync, account))
     refuse_mass_removal(table, account, gone, stored)
+
+
+async def count_history(sync: Sync, account: str) -> int:
+    """Return the API's total from shortly before the history's start to shortly after today: later-dated rows count."""
+    today = new_york_day(sync.run.now())
+    return await sync.broker.count_transactions(account, start=sync.run.history_start - PAD, end=today + PAD)
 
 
 def _publish(book: Book, answer: Answer, gone: list[Row], last: date) -> tuple[SyncResult, set[date]]:

@@ -32,7 +32,8 @@ Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 DUCKDB_CONFIG: dict[str, str | bool | int | float | list[str]] = {"custom_user_agent": "tasty_pipeline"}
 # What 2.0 writes by itself cannot be opened by a reader that is still on 1.5.
 STORAGE = "STORAGE_VERSION 'v1.5.0'"
-_HELD = ("Could not set lock", "different configuration than existing connections")
+# the last is what two threads of one process get that open it at the same moment
+_HELD = ("Could not set lock", "different configuration than existing connections", "Unique file handle conflict")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
 

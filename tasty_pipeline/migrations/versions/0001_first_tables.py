@@ -294,7 +294,7 @@ def upgrade() -> None:
     sa.Column('account_number', sa.Text(), autoincrement=False, nullable=False, comment='The account.'),
     sa.Column('table_name', sa.Text(), autoincrement=False, nullable=False, comment='The table that holds the rows.'),
     sa.Column('day', sa.Date(), autoincrement=False, nullable=False, comment='Trade date.'),
-    sa.Column('row_count', sa.BigInteger(), nullable=False, comment='Rows of the day that are stored and not marked removed.'),
+    sa.Column('row_count', sa.BigInteger(), nullable=False, comment='Rows that the API lists for the day, those that stand rejected included.'),
     sa.Column('digest', sa.Text(), nullable=False, comment='BLAKE2b of those rows in canonical form, ordered by key.'),
     sa.Column('synced_at', sa.DateTime(timezone=True), nullable=False, comment='Start of the read that last changed this row. A sync that finds it unchanged writes nothing.'),
     sa.Column('run_id', sa.Text(), nullable=False, comment='The run that last changed this row.'),

@@ -1,0 +1,290 @@
+"""Every audit passes on what a sync leaves, and fails on each damage that it names."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tasty_pipeline.core import audits, schema
+from tasty_pipeline.core.audits import Finding
+from tasty_pipeline.core.warehouse import Reader, Writer
+from tasty_pipeline.simulator import Fault
+
+from .bench import BUSY, NEW_YORK, QUIET, START, TODAY, Bench, day
+
+TRANSACTIONS, PROVEN = schema.transactions, schema.proven_days
+Audit = Callable[[Reader], Finding]
+T = TRANSACTIONS.c
+
+
+def every_audit() -> dict[str, Audit]:
+    found: dict[str, Audit] = {
+        "one_partition": audits.one_partition,
+        "net_value": audits.net_value,
+        "complete transactions": lambda reader: audits.complete(reader, TRANSACTIONS),
+        "complete snapshots": lambda reader: audits.complete(reader, schema.balance_snapshots),
+    }
+    for table in schema.MIRRORED.values():
+        found[f"unique_keys {table.name}"] = lambda reader, table=table: audits.unique_keys(reader, table)
+        found[f"no_rejected_rows {table.name}"] = lambda reader, table=table: audits.no_rejected_rows(reader, table)
+        found[f"contract {table.name}"] = lambda reader, table=table: audits.contract(reader, table)
+        found[f"known_accounts {table.name}"] = lambda reader, table=table: audits.known_accounts(reader, table)
+    return found
+
+
+def failing(reader: Reader) -> dict[str, Finding]:
+    findings = {name: audit(reader) for name, audit in every_audit().items()}
+    return {name: finding for name, finding in findings.items() if not finding.passed}
+
+
+@pytest.mark.usefixtures("either_backend")
+def test_every_audit_passes_on_what_a_sync_leaves(bench: Bench) -> None:
+    bench.everything()
+    with bench.warehouse.read() as reader:
+        assert failing(reader) == {}
+        facts = audits.complete(reader, TRANSACTIONS).facts
+        windowed = [
+            audits.complete(reader, TRANSACTIONS, (day(5), TODAY)),
+            audits.one_partition(reader, (day(5), TODAY)),
+            audits.net_value(reader, (day(5), TODAY)),
+            audits.unique_keys(reader, TRANSACTIONS, (day(5), TODAY)),
+            audits.known_accounts(reader, schema.positions, (day(5), TODAY)),
+        ]
+    assert all(finding.passed for finding in windowed)
+    assert facts["proven_days"] >= 2 * ((TODAY - START).days + 1)
+
+
+def first(table: sa.Table) -> Any:
+    (key, *_) = schema.key_of(table)
+    return table.c[key] == sa.select(sa.func.min(table.c[key])).scalar_subquery()
+
+
+def some_trade(account: str = BUSY) -> Any:
+    least = sa.select(sa.func.min(T.transaction_id)).where(T.exec_id.is_not(None), T.account_number == account)
+    return T.transaction_id == least.scalar_subquery()
+
+
+def set_of(table: sa.Table, where: Any, **columns: Any) -> sa.Update:
+    return sa.update(table).where(where).values(**columns)
+
+
+def booked_twice(writer: Writer) -> None:
+    (row,) = writer.rows(sa.select(TRANSACTIONS).where(some_trade()))
+    twin = {**row, "transaction_id": 1, "transaction_date": row["transaction_date"] + timedelta(days=1)}
+    writer.insert(TRANSACTIONS, [twin])
+
+
+def stranger(writer: Writer) -> None:
+    (row,) = writer.rows(sa.select(TRANSACTIONS).where(some_trade()))
+    writer.insert(TRANSACTIONS, [{**row, "transaction_id": 1, "transaction_date": date(2020, 1, 1)}])
+
+
+def rejection(**changes: Any) -> Callable[[Writer], None]:
+    def reject(writer: Writer) -> None:
+        row = dict.fromkeys(("account_number", "payload_digest", "row_key", "reason", "run_id"), "x")
+        dates = {"window_start": day(3), "window_end": day(3), "synced_at": datetime.now(NEW_YORK)}
+        writer.insert(schema.rejected_rows, [{**row, **dates, "table_name": "transactions", "payload": {}, **changes}])
+
+    return reject
+
+
+def executed(*statements: sa.Update | sa.Delete) -> Callable[[Writer], None]:
+    def damage(writer: Writer) -> None:
+        for statement in statements:
+            assert writer.execute(statement)
+
+    return damage
+
+
+DAMAGE: dict[str, tuple[Callable[[Writer], None], set[str]]] = {
+    "a row is deleted": (executed(sa.delete(TRANSACTIONS).where(some_trade())), {"complete transactions"}),
+    "a row is added": (stranger, {"complete transactions", "one_partition"}),
+    "a row is booked twice": (booked_twice, {"complete transactions", "one_partition"}),
+    "a value is changed": (
+        executed(set_of(TRANSACTIONS, some_trade(), price=Decimal("0.01"))),
+        {"complete transactions"},
+    ),
+    "a row is moved": (
+        executed(set_of(TRANSACTIONS, some_trade(), transaction_date=date(2026, 10, 31))),
+        {"complete transactions"},
+    ),
+    "a row is marked removed": (
+        executed(set_of(TRANSACTIONS, some_trade(), removed_at=datetime(2026, 1, 1, tzinfo=NEW_YORK))),
+        {"complete transactions"},
+    ),
+    "a proof is lost": (
+        executed(sa.delete(PROVEN).where(PROVEN.c.table_name == "transactions", PROVEN.c.row_count > 0)),
+        {"complete transactions"},
+    ),
+    "a snapshot is changed": (
+        executed(set_of(schema.balance_snapshots, schema.balance_snapshots.c.snapshot_date == TODAY, cash_balance=1)),
+        {"complete snapshots"},
+    ),
+    "a net value is off by two cents": (
+        executed(set_of(TRANSACTIONS, some_trade(), net_value=T.net_value + Decimal("0.02"))),
+        {"net_value", "complete transactions"},
+    ),
+    "an account is unknown": (
+        executed(sa.delete(schema.accounts).where(schema.accounts.c.account_number == QUIET)),
+        {f"known_accounts {name}" for name in schema.MIRRORED if name != "accounts"},
+    ),
+    "a row is rejected": (rejection(), {"no_rejected_rows transactions"}),
+    "a position is rejected": (
+        rejection(table_name="positions", window_start=None, window_end=None),
+        {"no_rejected_rows positions"},
+    ),
+    "a field is new": (
+        executed(set_of(schema.positions, first(schema.positions), extra={"brand-new": 1})),
+        {"contract positions"},
+    ),
+    "a field is gone": (
+        executed(set_of(schema.balances, sa.true(), net_liquidating_value=None)),
+        {"contract balances"},
+    ),
+    "a value is unknown": (
+        executed(set_of(schema.accounts, first(schema.accounts), margin_or_cash="Barter")),
+        {"contract accounts"},
+    ),
+}
+
+
+class _Undo(Exception):  # noqa: N818 - rolls the damage back
+    pass
+
+
+@contextmanager
+def undone(bench: Bench) -> Iterator[Writer]:
+    """Give a writer whose work is rolled back in the end."""
+    with suppress(_Undo), bench.warehouse.write() as writer:
+        yield writer
+        raise _Undo
+
+
+def test_every_damage_is_found_by_the_audits_that_name_it_and_by_no_other(bench: Bench) -> None:
+    bench.everything()
+    for name, (damage, expected) in DAMAGE.items():
+        with undone(bench) as writer:
+            damage(writer)
+            found = failing(writer)
+        assert set(found) == expected, name
+        for finding in found.values():
+            assert finding.breaks >= len(finding.sample) > 0, name
+            assert len(finding.sample) <= audits.SAMPLE
+            assert len(finding.recovery) > 40, name
+            assert "{}" not in finding.summary
+
+
+def test_a_key_that_stands_twice_is_found_where_the_constraint_is_lost(bench: Bench) -> None:
+    bench.accounts()
+    with undone(bench) as writer:
+        writer._session.script("ALTER TABLE tasty.accounts DROP CONSTRAINT accounts_pkey")  # noqa: SLF001
+        writer.insert(schema.accounts, writer.rows(sa.select(schema.accounts)))
+        finding = audits.unique_keys(writer, schema.accounts)
+        assert (finding.passed, finding.breaks) == (False, 2)
+        assert "primary key" in finding.recovery
+
+
+def test_a_net_value_off_by_a_cent_of_rounding_is_the_brokers_own(bench: Bench) -> None:
+    bench.transactions(account=BUSY)
+    bench.change(set_of(TRANSACTIONS, some_trade(), net_value=T.net_value + Decimal("0.01")))
+    with bench.warehouse.read() as reader:
+        assert audits.net_value(reader).passed
+
+
+def test_a_rejection_without_days_is_found_in_every_window(bench: Bench) -> None:
+    with bench.warehouse.write() as writer:
+        rejection(window_start=None, window_end=None)(writer)
+    assert not bench.audit("no_rejected_rows", TRANSACTIONS, (day(1), TODAY)).passed
+    with bench.warehouse.write() as writer:
+        writer.execute(set_of(schema.rejected_rows, sa.true(), window_start=day(3), window_end=day(3)))
+    assert bench.audit("no_rejected_rows", TRANSACTIONS, (day(1), TODAY)).passed
+    assert not bench.audit("no_rejected_rows", TRANSACTIONS, (day(4), TODAY)).passed
+
+
+def at(clock: str) -> datetime:
+    return datetime.fromisoformat(clock).replace(tzinfo=NEW_YORK)
+
+
+def entry(table: str, read_at: datetime, window_end: date | None) -> dict[str, Any]:
+    numbers = ("inserted", "updated", "removed", "rejected", "read")
+    return {
+        **{f"rows_{name}": 0 for name in numbers},
+        **dict.fromkeys(("requests", "retries", "throttled"), 0),
+        **dict.fromkeys(("sync_id", "connection", "environment", "run_id"), "x"),
+        "account_number": QUIET,
+        "table_name": table,
+        "window_end": window_end,
+        "result": "published",
+        "read_started_at": read_at,
+        "synced_at": read_at,
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "now", "read_at", "fresh"),
+    [
+        ("positions", "2026-11-21T12:00", "2026-11-20T16:05", True),  # a Saturday after Friday's close
+        ("positions", "2026-11-21T12:00", "2026-11-20T15:55", False),
+        ("positions", "2026-11-22T23:00", "2026-11-20T16:05", True),
+        ("positions", "2026-11-23T17:30", "2026-11-20T16:05", True),  # Monday's grace
+        ("positions", "2026-11-23T18:05", "2026-11-20T16:05", False),
+        ("positions", "2026-11-26T20:00", "2026-11-25T16:05", True),  # Thanksgiving
+        ("positions", "2026-11-27T14:55", "2026-11-25T16:05", True),  # a half day: closed at 13:00, due at 15:00
+        ("positions", "2026-11-27T15:05", "2026-11-25T16:05", False),
+        ("positions", "2026-11-27T15:05", "2026-11-27T12:55", False),
+        ("positions", "2026-11-27T15:05", "2026-11-27T13:05", True),
+        ("transactions", "2026-11-21T05:55", "2026-11-19T16:05", True),  # due at six on the next morning
+        ("transactions", "2026-11-21T06:05", "2026-11-19T16:05", False),
+        ("transactions", "2026-11-21T06:05", "2026-11-20T16:05", True),
+    ],
+)
+def test_freshness_knows_the_sessions_of_the_exchange(
+    table: str, now: str, read_at: str, fresh: bool, bench: Bench
+) -> None:
+    bench.accounts()
+    accounts = schema.accounts
+    bench.change(set_of(accounts, accounts.c.account_number == BUSY, is_closed=True))
+    read = at(read_at)
+    with bench.warehouse.write() as writer:
+        window_end = read.date() if table == "transactions" else None
+        writer.insert(schema.sync_log, [entry(table, read, window_end)])
+    with bench.warehouse.read() as reader:
+        finding = audits.fresh(reader, [table], at(now), intraday=table == "positions")
+    assert finding.passed is fresh
+    assert "session_due" in finding.facts
+    if not fresh:
+        assert finding.sample[0]["account_number"] == QUIET
+        assert "doctor" in finding.recovery
+
+
+def test_a_backfill_of_old_days_does_not_make_the_history_fresh(bench: Bench) -> None:
+    bench.accounts()
+    bench.transactions(day(30), day(20), account=QUIET)
+    bench.transactions(account=BUSY)
+    now = datetime.now(NEW_YORK)
+    session = audits.last_closed_session(now, audits.SESSION_GRACE)[0]
+    with bench.warehouse.write() as writer:
+        log = schema.sync_log
+        writer.execute(sa.update(log).where(log.c.account_number == BUSY).values(window_end=session))
+    with bench.warehouse.read() as reader:
+        finding = audits.fresh(reader, ["transactions"], now, intraday=False)
+    assert [row["account_number"] for row in finding.sample] == [QUIET]
+
+
+def test_nothing_is_fresh_before_any_account_is_known(bench: Bench) -> None:
+    with bench.warehouse.read() as reader:
+        for table in schema.MIRRORED:
+            assert not audits.fresh(reader, [table], datetime.now(NEW_YORK), intraday=True).passed
+
+
+def test_what_only_the_broker_changed_in_its_payloads_is_reported_and_loads(bench: Bench) -> None:
+    faults = bench.sim.brokerage.faults
+    faults.add(Fault("extra_field", path="/positions$", field="brand-new", value={"nested": [1]}))
+    faults.add(Fault("unknown_enum", path="/positions$", field="instrument-type"))
+    assert bench.portfolio()[0].rejected == 0
+    drift = {(row["drift"], row["field"]) for row in bench.audit("contract", schema.positions).sample}
+    assert drift == {("unknown field", "brand-new"), ("unknown value", "instrument-type")}

@@ -1,0 +1,139 @@
+"""Two syncs of one account: the newer reading stands, whoever publishes last, and nothing is doubled."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+
+from tasty_pipeline.core import schema
+from tasty_pipeline.core.errors import PermanentError, TastyError
+
+from .bench import BUSY, PATIENCE, QUIET, TODAY, Bench, day, elsewhere
+
+LOOKBACK = day(10)
+
+
+@pytest.mark.usefixtures("either_backend")
+def test_an_older_reading_of_transactions_is_read_again(bench: Bench) -> None:
+    identifier = bench.sim.brokerage.book_late(QUIET, 3)
+    bench.transactions(LOOKBACK)
+    other = bench.beside()
+
+    def newer() -> None:
+        bench.sim.brokerage.restate(identifier, value="-2.22")
+        bench.sim.brokerage.book_late(QUIET, 3)
+        other.transactions(LOOKBACK)
+
+    bench.after("transactions", 1, elsewhere(newer))
+    asked = bench.asked("/transactions")
+    assert bench.transactions(LOOKBACK).written == 0
+    assert bench.asked("/transactions") == asked + 3  # ours, theirs, ours again
+    row = bench.row(identifier)
+    assert row is not None
+    assert row["value"] == Decimal("-2.22")
+    assert bench.live() == set(bench.dated(LOOKBACK, TODAY))
+    assert bench.complete()
+
+
+@pytest.mark.usefixtures("either_backend")
+def test_an_older_reading_of_a_portfolio_is_read_again(bench: Bench) -> None:
+    bench.portfolio()
+    other = bench.beside()
+
+    def newer() -> None:
+        bench.sim.brokerage.trade(QUIET, symbol="NVDA")
+        other.portfolio()
+
+    bench.after("positions", 2, elsewhere(newer))
+    bench.portfolio()
+    table = schema.positions
+    assert [row["run_id"] for row in bench.rows(table, table.c.symbol == "NVDA")] == [f"run-{other.runs}"]
+    (row,) = bench.rows(schema.balances)
+    assert row["cash_balance"] == Decimal(bench.sim.brokerage.balances(QUIET)["cash-balance"])
+
+
+def test_an_older_list_of_accounts_is_read_again(bench: Bench) -> None:
+    bench.accounts()
+    other = bench.beside()
+
+    def newer() -> None:
+        bench.sim.brokerage.close_account(QUIET)
+        other.accounts()
+
+    bench.after("accounts", 1, elsewhere(newer))
+    assert bench.accounts().written == 0
+    assert [row["is_closed"] for row in bench.rows(schema.accounts)] == [False, True]
+
+
+def test_an_older_reading_does_not_overwrite_a_row_beyond_its_window(bench: Bench) -> None:
+    identifier = bench.sim.brokerage.book_late(QUIET, 8)
+    bench.transactions()
+    other = bench.beside()
+
+    def newer() -> None:
+        bench.sim.brokerage.restate(identifier, value="-2.22")
+        other.transactions(day(9), day(7))
+
+    bench.after("transactions", 1, elsewhere(newer))
+    assert bench.transactions(day(3)).written == 0
+    row = bench.row(identifier)
+    assert row is not None
+    assert (row["value"], row["run_id"]) == (Decimal("-2.22"), f"run-{other.runs}")
+    assert bench.complete()
+
+
+def test_a_row_that_a_newer_reading_moved_out_of_the_window_is_not_proven_inside_it(bench: Bench) -> None:
+    identifier = bench.sim.brokerage.book_late(QUIET, 2)
+    bench.transactions()
+    other = bench.beside()
+
+    def stopped() -> None:
+        raise PermanentError("The other run was stopped.", "nothing.")
+
+    def newer() -> None:
+        bench.sim.brokerage.redate(identifier, day(14))
+        other.before("transactions", 2, stopped)  # it has published where the row is now, and not where it was
+        with pytest.raises(TastyError):
+            other.transactions(day(15), day(13))
+
+    bench.after("transactions", 1, elsewhere(newer))
+    bench.transactions(day(3))
+    row = bench.row(identifier)
+    assert row is not None
+    assert (row["transaction_date"], row["removed_at"]) == (day(14), None)
+    assert bench.complete()
+
+
+def test_a_row_that_another_sync_stores_after_the_absences_were_agreed_on_is_looked_for_again(bench: Bench) -> None:
+    missing = bench.sim.brokerage.book_late(QUIET, 4)
+    bench.transactions()
+    unknown = bench.sim.brokerage.book_late(QUIET, 4)
+    other = bench.beside()
+    read, publish = threading.Event(), threading.Event()
+    other.after("transactions", 1, lambda: (read.set(), publish.wait(PATIENCE)))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(other.transactions, LOOKBACK)
+        assert read.wait(PATIENCE)
+        bench.sim.brokerage.remove(missing)
+        bench.sim.brokerage.remove(unknown)
+        bench.before("count_transactions", 1, lambda: (publish.set(), running.result(PATIENCE)))
+        assert bench.transactions(LOOKBACK).removed == 2
+    assert bench.live() == bench.listed()
+    assert bench.complete()
+
+
+def test_concurrent_syncs_of_one_account_neither_double_nor_deadlock(bench: Bench) -> None:
+    others = [bench.beside() for _ in range(2)]
+    barrier = threading.Barrier(2)
+
+    def work(each: Bench) -> int:
+        barrier.wait(PATIENCE)
+        written = each.transactions(account=BUSY).inserted
+        return written + each.portfolio(BUSY)[0].inserted
+
+    with ThreadPoolExecutor(2) as pool:
+        written = sum(pool.map(work, others))
+    assert written == len(bench.listed(BUSY)) + len(bench.sim.brokerage.positions(BUSY))
+    assert bench.live(BUSY) == bench.listed(BUSY)
+    assert bench.complete()
