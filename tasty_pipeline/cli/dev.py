@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tasty_pipeline.cli import simulated
-from tasty_pipeline.cli.home import prepare_home
+from tasty_pipeline.cli.home import create_storage, prepare_home
 from tasty_pipeline.core.errors import ConfigurationError
 from tasty_pipeline.core.settings import read_settings
 from tasty_pipeline.simulator.config import CLIENT_SECRET, REFRESH_TOKEN, SimulatorConfig
@@ -49,6 +49,7 @@ def dev(host: str, port: int, start: str | None = None) -> int:
             f"[bold green]REAL API[/]: {settings.api_url or ('sandbox' if settings.sandbox else 'production')}"
         )
     os.environ.setdefault("TASTY_UI_URL", f"http://{host}:{port}")
+    create_storage()
     dagster = [sys.executable, "-m"]
     commands.append([*dagster, "dagster_webserver", "-w", str(WORKSPACE), "-h", host, "-p", str(port)])
     commands.append([*dagster, "dagster._daemon", "run", "-w", str(WORKSPACE)])

@@ -27,3 +27,15 @@ def prepare_home() -> Path:
         instance.write_text(_INSTANCE, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+def create_storage() -> None:
+    """Make the files of the runs where there are none, before several processes open them.
+
+    The UI and the daemon, started at the same moment on an empty folder, were seen to stamp its version table twice:
+    Dagster then refuses the folder for good.
+    """
+    import dagster as dg  # noqa: PLC0415 - a second that the refusals of `dev` need not wait for
+
+    with dg.DagsterInstance.get():
+        pass

@@ -87,9 +87,10 @@ class SyncFailedError(TastyError):
 
     def __init__(self, subject: str, failures: Sequence[tuple[str, TastyError]]) -> None:
         self.failures = tuple(failures)
-        named = " ".join(f"[{name}] {error}" for name, error in failures)
+        named = " ".join(f"[{name}] {error.what}" for name, error in failures)
+        remedies = " ".join(dict.fromkeys(error.remedy for _, error in failures))
         count = len(self.failures)
         super().__init__(
             f"{subject}: {count} {'account' if count == 1 else 'accounts'} failed; the others are committed. {named}",
-            "mend the causes named above and run the same selection again; nothing is doubled by running it twice.",
+            f"{remedies} Then run the same selection again; nothing is doubled by running it twice.",
         )

@@ -110,7 +110,7 @@ def test_one_account_that_fails_is_the_one_that_is_named(
     assert alert["accounts"] == [account]
     assert alert["cause"].startswith("PermanentError: positions and balances: 1 account failed; the others")
     assert f"[{account}]" in alert["cause"]
-    assert "scope 'read'" in alert["cause"]
+    assert "scope 'read'" in alert["remedy"]
 
 
 def test_an_alert_that_reached_nobody_fails_the_tick_and_is_sent_by_a_later_one(
