@@ -42,8 +42,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# two workers, a file each at a time: half of the tests wait for a server, a daemon or a browser
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # uv only writes the two files here; nothing else of it is needed
 lock:

@@ -184,6 +184,9 @@ def _verdict(
 
 
 def _cause(failed: dg.DagsterEvent) -> str:
+    told = failed.step_failure_data.user_failure_data
+    if told and told.description:
+        return told.description
     error = failed.step_failure_data.error
     return (error.cause.message if error and error.cause else error.message if error else "unknown").strip()
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
@@ -59,7 +60,7 @@ class Progress(logging.Handler):
         event: dg.DagsterEvent | None = meta.get("dagster_event")
         if event is None:
             if record.levelno >= logging.WARNING:
-                self._bars.console.print(f"[yellow]{meta.get('orig_message', record.getMessage())}")
+                self._bars.console.print(f"[yellow]{escape(str(meta.get('orig_message', record.getMessage())))}")
             return
         if event.is_step_start and event.step_key:
             for name in STEPS.get(event.step_key) or (event.step_key,):

@@ -91,6 +91,6 @@ class SyncFailedError(TastyError):
         remedies = " ".join(dict.fromkeys(error.remedy for _, error in failures))
         count = len(self.failures)
         super().__init__(
-            f"{subject}: {count} {'account' if count == 1 else 'accounts'} failed; the others are committed. {named}",
+            f"{subject}: {count} {'account' if count == 1 else 'accounts'} failed; what succeeded is committed. {named}",
             f"{remedies} Then run the same selection again; nothing is doubled by running it twice.",
         )

@@ -108,7 +108,7 @@ def test_one_account_that_fails_is_the_one_that_is_named(
     failures()
     (alert,) = webhook.alerts
     assert alert["accounts"] == [account]
-    assert alert["cause"].startswith("PermanentError: positions and balances: 1 account failed; the others")
+    assert alert["cause"].startswith("PermanentError: positions and balances: 1 account failed; what succeeded")
     assert f"[{account}]" in alert["cause"]
     assert "scope 'read'" in alert["remedy"]
 
