@@ -89,8 +89,8 @@ class SyncFailedError(TastyError):
         self.failures = tuple(failures)
         named = " ".join(f"[{name}] {error.what}" for name, error in failures)
         remedies = " ".join(dict.fromkeys(error.remedy for _, error in failures))
-        count = len(self.failures)
+        count = f"{len(self.failures)} account{'' if len(self.failures) == 1 else 's'}"
         super().__init__(
-            f"{subject}: {count} {'account' if count == 1 else 'accounts'} failed; what succeeded is committed. {named}",
+            f"{subject}: {count} failed; what succeeded is committed. {named}",
             f"{remedies} Then run the same selection again; nothing is doubled by running it twice.",
         )
