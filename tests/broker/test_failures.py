@@ -12,6 +12,7 @@ from tasty_pipeline.core.errors import (
     ConfigurationError,
     ContractError,
     IncompleteAnswerError,
+    NotFoundError,
     PermanentError,
     TastyError,
     TransientError,
@@ -69,7 +70,7 @@ async def test_a_login_that_fails_says_why(
             PermanentError,
             "/accounts/A1/positions.*does not let this",
         ),
-        (error(404, "record_not_found", "Couldn't find"), PermanentError, "knows no account A1 for this login"),
+        (error(404, "record_not_found", "Couldn't find"), NotFoundError, "knows no account A1 for this login"),
         (
             Answer(b'{"error": {"code": 406, "message": "Version 1"}}', 406),
             PermanentError,
