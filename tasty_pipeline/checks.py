@@ -24,8 +24,8 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
     for table in schema.MIRRORED.values():
         checks += [
             _check(table, "unique_keys", partial(_windowed, audits.unique_keys, table)),
-            _check(table, "no_rejected_rows", partial(_windowed, audits.no_rejected_rows, table)),
-            _check(table, "contract", partial(_contract, table)),
+            _check(table, "no_rejected_rows", partial(_whole, audits.no_rejected_rows, table)),
+            _check(table, "contract", partial(_whole, audits.contract, table)),
             _check(table, "fresh", partial(_fresh, table)),
         ]
         if table is not schema.accounts:
@@ -41,8 +41,8 @@ def _windowed(audit: Callable[..., Finding], table: sa.Table, reader: Reader, wi
     return audit(reader, table, window)
 
 
-def _contract(table: sa.Table, reader: Reader, _: Days) -> Finding:
-    return audits.contract(reader, table)
+def _whole(audit: Callable[..., Finding], table: sa.Table, reader: Reader, _: Days) -> Finding:
+    return audit(reader, table)
 
 
 def _fresh(table: sa.Table, reader: Reader, _: Days) -> Finding:

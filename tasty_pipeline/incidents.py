@@ -7,7 +7,7 @@ directory or a second look at the same run tells nothing twice. Delivering is in
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,6 +38,7 @@ class Cause:
     what: str
     remedy: str
     accounts: tuple[str, ...] = ()
+    step: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Incident:
 
     @property
     def key(self) -> str:
-        """The same for every run of the job that fails of the same kinds of error at the same accounts."""
-        kinds = sorted({cause.kind for cause in self.causes})
+        """The same for every run of the job whose same steps fail of the same kinds of error at the same accounts."""
+        kinds = sorted({f"{cause.step} {cause.kind}" for cause in self.causes})
         told = "\n".join([self.run.job_name, *kinds, *self.accounts])
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
@@ -94,9 +95,10 @@ def _causes(instance: dg.DagsterInstance, run_id: str) -> Iterator[Cause]:
     for event in steps:
         data = event.step_failure_data
         if data.user_failure_data:
-            yield _told_by(data.user_failure_data.description or "", data.user_failure_data.metadata)
+            told = _told_by(data.user_failure_data.description or "", data.user_failure_data.metadata)
+            yield replace(told, step=event.step_key or "")
         elif data.error:
-            yield _unforeseen(data.error)
+            yield replace(_unforeseen(data.error), step=event.step_key or "")
     for event in [] if steps else events:
         error = event.job_failure_data.error
         yield _unforeseen(error) if error else Cause("RunFailure", event.message or "It failed.", _UNFORESEEN)

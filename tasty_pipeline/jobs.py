@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from tasty_pipeline.core import schema
 from tasty_pipeline.core.activity import login_digest
 from tasty_pipeline.core.settings import Settings
 
@@ -39,7 +40,12 @@ sync_activity = dg.define_asset_job(
     ),
     description="What has just changed: started by the sensor `activity`, for the accounts that changed.",
 )
-JOBS = [sync_portfolio, sync_history, sync_activity]
+check_freshness = dg.define_asset_job(
+    "check_freshness",
+    selection=dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(name), "fresh") for name in schema.MIRRORED)),
+    description="Asks alone whether everything is fresh: a sync that no longer runs cannot ask.",
+)
+JOBS = [sync_portfolio, sync_history, sync_activity, check_freshness]
 
 
 def login_tags(settings: Settings) -> dict[str, str]:

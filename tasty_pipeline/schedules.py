@@ -17,6 +17,7 @@ from tasty_pipeline.jobs import (
     LOOKBACK,
     RANGE_END_TAG,
     RANGE_START_TAG,
+    check_freshness,
     login_tags,
     sync_history,
     sync_portfolio,
@@ -88,8 +89,20 @@ def sync_history_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunReques
     )
 
 
+@dg.schedule(
+    job=check_freshness,
+    cron_schedule="30 7,18 * * *",
+    execution_timezone=NEW_YORK.key,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Morning and evening: whether everything is fresh, also when nothing was synchronised at all.",
+)
+def check_freshness_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Request the checks alone: in a job that fails, or does not run, they would not be asked."""
+    return dg.RunRequest(run_key=_key(context.scheduled_execution_time))
+
+
 def _key(moment: datetime) -> str:
     return moment.astimezone(NEW_YORK).isoformat()
 
 
-SCHEDULES = [sync_portfolio_schedule, sync_history_schedule]
+SCHEDULES = [sync_portfolio_schedule, sync_history_schedule, check_freshness_schedule]

@@ -28,6 +28,9 @@ INTERVAL, DEV_INTERVAL = 30, 5
 TIMEOUT_SECONDS, RETRY_SECONDS = 10.0, 10.0
 # A run that was killed may be called started for ever; after this long it no longer holds others up.
 LOST_AFTER = timedelta(hours=1)
+# A run that failed is requested again after this long, and not by every tick.
+AGAIN_AFTER = timedelta(minutes=10)
+_ENDED_BADLY = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -60,7 +63,7 @@ def find_activity(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
         config = broker_config(settings, timeout_seconds=TIMEOUT_SECONDS, retry_budget_seconds=RETRY_SECONDS)
     except TastyError as error:
         return dg.SkipReason(str(error))
-    seen = Seen.from_json(context.cursor)
+    seen = Seen.from_json(context.cursor).without(_failed(context.instance))
     if seen.refused_login == login and not incidents.logged_in_since(context.instance, seen.refused_at):
         return dg.SkipReason(
             "The broker refused this login; it is not tried again, because repeated failed logins block the address "
@@ -76,6 +79,17 @@ def find_activity(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
     for account, failure in found.failures.items():
         context.log.warning("%s was not asked: %s", account, failure)
     return _result(settings, seen, found)
+
+
+def _failed(instance: dg.DagsterInstance) -> list[str]:
+    """Return the accounts of the newest run if it failed some time ago: what changed there is not in the tables."""
+    newest = dg.RunsFilter(job_name=sync_activity.name)
+    record = next(iter(instance.get_run_records(newest, limit=1)), None)
+    if record is None or record.dagster_run.status not in _ENDED_BADLY:
+        return []
+    if time.time() - (record.end_time or 0) < AGAIN_AFTER.total_seconds():
+        return []
+    return record.dagster_run.tags.get(ACCOUNTS_TAG, "").split(", ")
 
 
 def _under_way(instance: dg.DagsterInstance) -> str | None:

@@ -20,7 +20,7 @@ from tasty_pipeline.assets.syncing import (
     spec_of,
 )
 from tasty_pipeline.core import schema
-from tasty_pipeline.core.errors import TastyError
+from tasty_pipeline.core.errors import ConfigurationError, TastyError
 from tasty_pipeline.core.sync import Sync, SyncResult, sync_snapshots, sync_transactions, verify_totals
 from tasty_pipeline.resources import BrokerResource, WarehouseResource
 
@@ -58,6 +58,8 @@ def _history_asset(table: sa.Table, work: Work, days: dg.DailyPartitionsDefiniti
             return results
 
         try:
+            if not context.has_partition_key and not context.has_partition_key_range:
+                raise ConfigurationError("No day was chosen.", "choose a partition, or a range of them, and launch it.")
             start, end = days_of(context.partition_key_range)
             store = warehouse.open()
             sync = begin(context, broker.broker, store, config)

@@ -23,9 +23,8 @@ from tasty_pipeline.core.errors import (
     WarehouseError,
     WarehouseLockedError,
 )
-from tasty_pipeline.core.payloads import account_payload
 from tasty_pipeline.core.settings import read_settings
-from tasty_pipeline.core.sync import Run, Sync, SyncResult
+from tasty_pipeline.core.sync import Run, Sync, SyncResult, listed_accounts
 from tasty_pipeline.core.warehouse import Warehouse
 
 OWNERS = ["team:tasty-pipeline"]
@@ -74,14 +73,14 @@ def begin(context: dg.AssetExecutionContext, broker: Broker, warehouse: Warehous
     return Sync(broker=broker, warehouse=warehouse, run=run)
 
 
-async def chosen_accounts(broker: Broker, config: SyncConfig) -> list[str]:
+async def chosen_accounts(sync: Sync, config: SyncConfig) -> list[str]:
     """Return the accounts to synchronise; raises `ConfigurationError` for one that the login does not see."""
-    seen = [str(account_payload(item).get("account-number")) for item in await broker.accounts()]
+    seen = await listed_accounts(sync)
     unknown = [number for number in config.accounts if number not in seen]
     if unknown:
         raise ConfigurationError(
             f"The login does not see the account {', '.join(unknown)} of the run config.",
-            f"name some of {', '.join(seen) or 'no account'}, or none for all of them.",
+            f"name some of {', '.join(seen)}, or none for all of them.",
         )
     return config.accounts or seen
 
@@ -98,7 +97,7 @@ async def each_account(
     raised as it is.
     """
     outcome = Outcome()
-    for account in await chosen_accounts(sync.broker, config):
+    for account in await chosen_accounts(sync, config):
         try:
             done = list(await work(account))
         except TastyError as error:

@@ -18,7 +18,7 @@ from tasty_pipeline.cli import simulated
 from tasty_pipeline.cli.home import prepare_home
 from tasty_pipeline.cli.progress import Progress
 from tasty_pipeline.core import audits, schema
-from tasty_pipeline.core.tradingdays import days, new_york_day
+from tasty_pipeline.core.tradingdays import new_york_day
 from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
 from tasty_pipeline.definitions import build_defs
 from tasty_pipeline.jobs import RANGE_END_TAG, RANGE_START_TAG
@@ -58,7 +58,7 @@ def demo(start: str | None) -> int:
 
 def _materialize(console: Console, warehouse: Warehouse, first: date) -> dg.ExecuteInProcessResult:
     """Run the job that the nightly schedule runs: the whole history the first time, later the lookback and totals."""
-    prepare_home()
+    prepare_home(simulated=True)
     _relax_event_log()
     today = new_york_day(datetime.now(UTC))
     start = first
@@ -94,14 +94,16 @@ def _relax_event_log() -> None:
 
 def _all_proven(warehouse: Warehouse, first: date, today: date) -> bool:
     proven = schema.proven_days
-    wanted = len(list(days(first, today)))
+    before = today - timedelta(days=LOOKBACK_DAYS)
     with warehouse.read() as reader:
         accounts = audits.count(reader, schema.accounts)
-        counted = sa.select(proven.c.table_name, sa.func.count().label("days")).where(proven.c.day >= first)
+        counted = sa.select(proven.c.table_name, sa.func.count().label("days")).where(
+            proven.c.day >= first, proven.c.day < before
+        )
         rows = reader.rows(counted.group_by(proven.c.table_name))
     known = {row["table_name"]: row["days"] for row in rows}
-    enough = accounts * (wanted - LOOKBACK_DAYS)
-    return accounts > 0 and all(known.get(name, 0) >= enough for name in ("transactions", "balance_snapshots"))
+    enough = accounts * (before - first).days
+    return accounts > 0 and all(known.get(name, 0) == enough for name in ("transactions", "balance_snapshots"))
 
 
 def _totals(warehouse: Warehouse, run_id: str) -> Totals:
@@ -169,7 +171,7 @@ def _verdict(
     result: dg.ExecuteInProcessResult, checks: Sequence[dg.AssetCheckEvaluation], proven: dict[str, Any]
 ) -> list[str]:
     lines = []
-    if result.success:
+    if result.success and all(check.passed for check in checks if check.check_name == "complete"):
         span = f"{proven['first']} to {proven['last']}"
         lines.append(
             f"[bold green]Proven[/]    {proven['days']:,} days of accounts' transactions, {span}, all complete"
@@ -192,8 +194,11 @@ def _cause(failed: dg.DagsterEvent) -> str:
 
 
 def _example(warehouse: Warehouse) -> str:
-    query = "select symbol, sum(net_value) from tasty.transactions group by all order by 2 desc limit 9"
+    query = (
+        "select symbol, sum(net_value) from tasty.transactions where removed_at is null and symbol is not null "
+        "group by 1 order by 2 desc limit 9"
+    )
     if warehouse.kind == "postgres":
-        return f'psql "$TASTY_WAREHOUSE_URL" -c "{query.replace("all", "symbol")}"'
+        return f'psql "$TASTY_WAREHOUSE_URL" -c "{query}"'
     path = warehouse.label.removeprefix("DuckDB file ")
-    return f".venv/bin/python -c \"import duckdb; print(duckdb.connect('{path}').sql('{query}'))\""
+    return f".venv/bin/python -c \"import duckdb; print(duckdb.connect('{path}', read_only=True).sql('{query}'))\""

@@ -18,6 +18,7 @@ from tasty_pipeline.simulator.config import CLIENT_SECRET, REFRESH_TOKEN, Simula
 
 WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
 _POLL_SECONDS = 0.3
+_GRACE_SECONDS = 2.0
 
 
 def dev(host: str, port: int, start: str | None = None) -> int:
@@ -28,7 +29,7 @@ def dev(host: str, port: int, start: str | None = None) -> int:
     console = Console()
     settings = read_settings()
     _refuse_taken(host, port)
-    home = prepare_home()
+    home = prepare_home(simulated=simulated.wanted(settings))
     commands: list[list[str]] = []
     if simulated.wanted(settings):
         simulator_port = _free_port()
@@ -41,7 +42,7 @@ def dev(host: str, port: int, start: str | None = None) -> int:
             os.environ["TASTY_WAREHOUSE_URL"] = simulated.WAREHOUSE_URL
         console.print(
             f"[bold yellow]SIMULATED brokerage[/] at {url}: no credentials are set. Every account and price is "
-            f"invented. Trade in it with: [bold]tasty-pipeline simulate trade --url {url}[/]"
+            f"invented. Trade in it with: [bold].venv/bin/tasty-pipeline simulate trade --url {url}[/]"
         )
     else:
         settings.credentials()
@@ -86,8 +87,21 @@ def _run_all(commands: list[list[str]]) -> int:
         try:
             child.wait(timeout=15)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
+            _end_group(child.pid, signal.SIGKILL)
+    # a run under way is a process of the code server, which leaves it behind
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        left = [child for child in children if _end_group(child.pid, number)]
+        if left:
+            time.sleep(_GRACE_SECONDS)
     return 0 if stopped else ended
+
+
+def _end_group(leader: int, number: signal.Signals) -> bool:
+    try:
+        os.killpg(leader, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _refuse_taken(host: str, port: int) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from rich.console import Console
@@ -12,7 +14,7 @@ from rich.markup import escape
 from tasty_pipeline import migrations
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.broker import BrokerConfig, Credentials, connect
-from tasty_pipeline.core.errors import SchemaVersionError, TastyError
+from tasty_pipeline.core.errors import SchemaVersionError, TastyError, WarehouseError
 from tasty_pipeline.core.settings import VARIABLES, Settings, read_settings
 from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
 
@@ -130,21 +132,48 @@ def _refuse_unknown(version: str, label: str) -> None:
 
 
 def _state(report: Report, warehouse: Warehouse) -> None:
-    log, rejected = schema.sync_log, schema.rejected_rows
-    newest = sa.select(log.c.table_name, sa.func.max(log.c.read_started_at).label("read_at"))
-    published = newest.where(log.c.result == "published").group_by(log.c.table_name).order_by(log.c.table_name)
-    failures = sa.select(log).where(log.c.result == "failed").order_by(log.c.read_started_at.desc()).limit(1)
+    rejected = schema.rejected_rows
     with warehouse.read() as reader:
-        reads, failed = reader.rows(published), reader.rows(failures)
+        newest = reader.rows(_newest_entries())
         bad = reader.scalar(sa.select(sa.func.count()).where(rejected.c.resolved_at.is_(None)))
-    for row in reads:
-        ago = datetime.now(UTC).replace(microsecond=0) - row["read_at"].replace(microsecond=0)
-        report.good(f"{row['table_name']} was synchronised {row['read_at']:%Y-%m-%d %H:%M} UTC, {ago} ago")
-    if not reads:
+    for name in sorted({row["table_name"] for row in newest}):
+        mine = [row for row in newest if row["table_name"] == name]
+        published = [row["read_started_at"] for row in mine if row["result"] == "published"]
+        if published:  # of several accounts the oldest: since then all of them are there
+            ago = datetime.now(UTC).replace(microsecond=0) - min(published).replace(microsecond=0)
+            report.good(f"{name} was synchronised {min(published):%Y-%m-%d %H:%M} UTC, {ago} ago")
+        for row in mine:
+            if row["result"] == "failed":
+                report.bad(_failure(row))
+    if not newest:
         report.note("nothing was synchronised yet")
-    for row in failed:
-        whose = row["account_number"] or "the login"
-        report.note(f"newest failure, {row['read_started_at']:%Y-%m-%d %H:%M} UTC, {row['table_name']} of {whose}:")
-        report.note(str(row["error"]))
     if bad:
-        report.note(f"{bad} rows stand in tasty.rejected_rows: read their reason there")
+        report.bad(
+            WarehouseError(
+                f"{bad} rows of the API stand in tasty.rejected_rows.", "read their reason there; the check says more."
+            )
+        )
+
+
+def _newest_entries() -> sa.Select[Any]:
+    log = schema.sync_log
+    last = sa.select(log.c.table_name, log.c.account_number, sa.func.max(log.c.read_started_at).label("at"))
+    last_of = last.group_by(log.c.table_name, log.c.account_number).subquery()
+    return sa.select(log).join(
+        last_of,
+        sa.and_(
+            log.c.table_name == last_of.c.table_name,
+            log.c.account_number == last_of.c.account_number,
+            log.c.read_started_at == last_of.c.at,
+        ),
+    )
+
+
+def _failure(row: Mapping[str, Any]) -> TastyError:
+    what, _, remedy = str(row["error"]).partition(" What to do: ")
+    whose = row["account_number"] or "the login"
+    return TastyError(
+        f"{row['table_name']} of {whose} failed {row['read_started_at']:%Y-%m-%d %H:%M} UTC, and has not succeeded "
+        f"since: {what}",
+        remedy,
+    )

@@ -18,9 +18,13 @@ run_monitoring: {enabled: true, poll_interval_seconds: 10, start_timeout_seconds
 """
 
 
-def prepare_home() -> Path:
-    """Return DAGSTER_HOME, set up with a dagster.yaml where it has none; an existing one is left as it is."""
-    home = Path(os.environ.get("DAGSTER_HOME") or Path("data") / "dagster").absolute()
+def prepare_home(*, simulated: bool) -> Path:
+    """Return DAGSTER_HOME, set up with a dagster.yaml where it has none; an existing one is left as it is.
+
+    Runs on the simulator have a home of their own: what they materialized is not in the real account's tables.
+    """
+    default = Path("data") / ("dagster-simulated" if simulated else "dagster")
+    home = Path(os.environ.get("DAGSTER_HOME") or default).absolute()
     home.mkdir(parents=True, exist_ok=True)
     instance = home / "dagster.yaml"
     if not instance.exists():

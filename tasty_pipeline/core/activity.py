@@ -58,6 +58,11 @@ class Seen:
             known = False
         return seen if known and seen.life else cls(life=uuid.uuid4().hex[:8])
 
+    def without(self, accounts: Iterable[str]) -> "Seen":
+        """Return a cursor that has not seen these accounts."""
+        kept = {name: found for name, found in self.fingerprints.items() if name not in set(accounts)}
+        return replace(self, fingerprints=kept)
+
     def changed(self, poll: Poll) -> list[str]:
         """Return the accounts that answered something else than what was seen."""
         return sorted(name for name, found in poll.fingerprints.items() if self.fingerprints.get(name) != found)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from email.message import EmailMessage
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import httpx2
 
@@ -85,15 +85,14 @@ def send(alert: Alert, settings: Settings) -> None:
     Raises `AlertError`, after all were tried, naming those that failed. Where none is configured it logs that nobody
     was told, and how to change that.
     """
-    channels = _channels(settings)
+    channels, clean = _channels(settings), _without_secrets(alert, settings)
     if not channels:
         _LOG.warning(
             "Nobody was told of this alert: no channel is configured. Set TASTY_ALERT_EMAIL (with TASTY_SMTP_URL), "
             "TASTY_ALERT_WEBHOOK or TASTY_ALERT_COMMAND.\n%s",
-            alert.text,
+            clean.text,
         )
         return
-    clean = _without_secrets(alert, settings)
     failures = []
     for name, deliver in channels.items():
         try:
@@ -117,6 +116,7 @@ def _without_secrets(alert: Alert, settings: Settings) -> Alert:
     """Blot out what an unforeseen error, quoted in the alert, may have quoted in its turn."""
     urls = [settings.warehouse_url, settings.smtp_url, settings.alert_webhook or ""]
     passwords = [_split(url).password for url in urls]
+    passwords += parse_qs(_split(settings.warehouse_url).query).get("password", [])
     secrets = {settings.client_secret, settings.refresh_token, settings.alert_webhook, *passwords}
 
     def clean(text: str) -> str:

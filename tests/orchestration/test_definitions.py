@@ -37,6 +37,6 @@ def test_the_definitions_load_without_credentials_network_or_disk(tmp_path: Path
     assert done.stdout.split("\n")[:3] == [
         "['accounts', 'balance_snapshots', 'balances', 'positions', 'transactions']",
         "28",
-        "['sync_activity', 'sync_history', 'sync_portfolio']",
+        "['check_freshness', 'sync_activity', 'sync_history', 'sync_portfolio']",
     ]
     assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ from tasty_pipeline.core import schema
 from tasty_pipeline.core.errors import IncompleteAnswerError, MassRemovalError
 from tasty_pipeline.simulator import Fault
 
-from .bench import BUSY, QUIET, TODAY, Bench, day
+from .bench import QUIET, TODAY, Bench, day
 
 LOOKBACK = day(10)
 
@@ -167,19 +167,17 @@ def test_the_snapshots_of_a_day_are_not_emptied_without_a_persons_word(bench: Be
     assert bench.data() == before
 
 
-def test_an_account_that_the_login_no_longer_sees_is_marked_and_several_at_once_are_refused(bench: Bench) -> None:
+def test_an_account_that_the_login_no_longer_sees_is_marked_only_when_a_person_says_so(bench: Bench) -> None:
     brokerage = bench.sim.brokerage
     for _ in range(2):
         brokerage.open_account()
     bench.accounts()
     holders = dict(brokerage._holders)  # noqa: SLF001 - no hand of the simulator makes an account vanish
     brokerage._holders.pop(QUIET)  # noqa: SLF001
-    assert bench.accounts().removed == 1
-    assert bench.accounts().written == 0
-    brokerage._holders.pop(BUSY)  # noqa: SLF001
-    brokerage._holders.pop(next(iter(brokerage._holders)))  # noqa: SLF001
-    with pytest.raises(MassRemovalError, match="2 of 3"):
+    with pytest.raises(MassRemovalError, match="1 of 4"):
         bench.accounts()
+    assert bench.accounts(confirm_removal=True).removed == 1
+    assert bench.accounts().written == 0
     brokerage._holders = holders  # noqa: SLF001
     assert bench.accounts().updated == 1
     assert [row["removed_at"] for row in bench.rows(schema.accounts)] == [None] * 4

@@ -153,7 +153,7 @@ class Prover:
         flaw = ""
         for _ in range(ATTEMPTS):
             pages = [await self._listing.page(span, 0, windows.PAGE_ROWS)]
-            while sum(len(page.items) for page in pages) < pages[-1].total and pages[-1].items:
+            while _goes_on(pages):
                 pages.append(await self._listing.page(span, len(pages), windows.PAGE_ROWS))
             answer = proof.as_pages(span, pages, self._listing.key_of)
             if isinstance(answer, Reading):
@@ -173,6 +173,13 @@ class Prover:
 
     def _as_window(self, reading: Reading) -> Window:
         return Window(reading.span.start, reading.span.end, reading.total, reading.pages, self._listing.time_of_day)
+
+
+def _goes_on(pages: list[Page]) -> bool:
+    """Say whether there is another page to ask for; a server that repeats itself is not asked for ever."""
+    last = pages[-1]
+    read = sum(len(page.items) for page in pages)
+    return read < last.total and bool(last.items) and last.offset == len(pages) - 1
 
 
 async def together(waits: Iterable[Awaitable[T]]) -> list[T]:

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import sqlalchemy as sa
+
 from tasty_pipeline.core import payloads, publish, schema
 from tasty_pipeline.core.digests import rows_digest
+from tasty_pipeline.core.errors import IncompleteAnswerError
 from tasty_pipeline.core.payloads import Row
 from tasty_pipeline.core.publish import Answer, SyncResult
 from tasty_pipeline.core.sync.base import (
@@ -20,8 +23,35 @@ from tasty_pipeline.core.sync.base import (
     unless_stale,
 )
 
-# A login loses sight of an account now and then; of several at once, when something is wrong with the login.
-ACCOUNTS_GONE = 1
+# Closed accounts stay listed: one that is no longer listed is never routine.
+ACCOUNTS_GONE = 0
+
+
+async def listed_accounts(sync: Sync) -> list[str]:
+    """Return the numbers of all accounts that the login lists.
+
+    Raises `IncompleteAnswerError` where it lists none, or lacks one that we hold: a run over what is left would look
+    like a whole one.
+    """
+    async with logged(sync, schema.accounts.name, "") as measured:
+        return await _listed(measured)
+
+
+async def _listed(sync: Sync) -> list[str]:
+    listed = [str(payloads.account_payload(item).get("account-number")) for item in await sync.broker.accounts()]
+    if not listed:
+        raise IncompleteAnswerError("The login lists no account at all.", "run it again; nothing was changed.")
+    table = schema.accounts
+    with sync.warehouse.read() as reader:
+        held = reader.rows(sa.select(table.c.account_number).where(*publish.live_rows(table, "")))
+    missing = sorted({row["account_number"] for row in held} - set(listed))
+    if missing:
+        raise IncompleteAnswerError(
+            f"The login no longer lists {', '.join(missing)}.",
+            "run it again. If the account is really gone, materialize accounts with confirm_mass_removal: true; the "
+            "other assets go on from there.",
+        )
+    return listed
 
 
 async def sync_accounts(sync: Sync) -> SyncResult:

@@ -159,4 +159,6 @@ def _holds_nothing(money: Parsed) -> bool:
     names = (column.name for column in schema.balances.columns)
     values = [name for name in names if name.startswith(("long_", "short_")) and name.endswith("_value")]
     told = [row[name] for row in money.rows for name in values if row[name] is not None]
-    return bool(told) and not any(told)
+    # a wiped sandbox has no money either; somebody who closed everything has
+    has_money = any(row["cash_balance"] or row["net_liquidating_value"] for row in money.rows)
+    return bool(told) and not any(told) and has_money

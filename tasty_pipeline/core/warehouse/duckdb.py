@@ -6,6 +6,7 @@ and what its errors mean belong to `duckdb_file.py`.
 
 import os
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,26 +84,27 @@ class DuckDBWarehouse(Warehouse):
             raise ConfigurationError(
                 f"The read-only copy cannot replace the {self.label} itself.", "choose another path for the copy."
             )
-        unfinished = target.with_name(f"{target.name}.unfinished")
+        # a name of its own, and renamed while the file is held: runs that publish at once take turns, in order
+        unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex[:12]}.unfinished")
         with self._only_writer(), explained(f"published copy {path}"):
             target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.unlink(missing_ok=True)
             try:
-                self._copy_into(unfinished)
-                _flush(unfinished)
-                unfinished.replace(target)
-                _flush(target.parent)
+                with self._file.opened(create=False) as connection:
+                    _copy_into(connection, unfinished)
+                    _flush(unfinished)
+                    unfinished.replace(target)
+                    _flush(target.parent)
             finally:
                 unfinished.unlink(missing_ok=True)
                 unfinished.with_name(f"{unfinished.name}.wal").unlink(missing_ok=True)
 
-    def _copy_into(self, path: Path) -> None:
-        with self._file.opened(create=False) as connection:
-            row = connection.execute("SELECT current_database()").fetchone()
-            source = '"' + str(row[0] if row else "").replace('"', '""') + '"'
-            connection.execute(f"ATTACH {quoted(path)} AS published ({STORAGE})")
-            connection.execute(f"COPY FROM DATABASE {source} TO published")
-            connection.execute("DETACH published")
+
+def _copy_into(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    row = connection.execute("SELECT current_database()").fetchone()
+    source = '"' + str(row[0] if row else "").replace('"', '""') + '"'
+    connection.execute(f"ATTACH {quoted(path)} AS published ({STORAGE})")
+    connection.execute(f"COPY FROM DATABASE {source} TO published")
+    connection.execute("DETACH published")
 
 
 class _DuckDBSession:
