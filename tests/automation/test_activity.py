@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -11,10 +11,12 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.test_utils import create_run_for_test
 
+from tasty_pipeline import sensors
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.activity import Poll, Seen, poll
 from tasty_pipeline.core.broker import BrokerConfig, Credentials
 from tasty_pipeline.core.tradingdays import NEW_YORK
+from tasty_pipeline.jobs import ACCOUNTS_TAG
 from tasty_pipeline.resources import WarehouseResource
 from tasty_pipeline.sensors import build_activity_sensor
 from tasty_pipeline.simulator import Fault, Simulator
@@ -91,6 +93,24 @@ def test_the_requested_run_puts_the_new_row_into_the_table(
     with WarehouseResource().open().read() as reader:
         assert reader.scalar(stored) == account
         assert reader.scalar(sa.select(sa.func.count(sa.distinct(schema.transactions.c.account_number)))) == 1
+    assert not settled()[0]
+
+
+def test_a_run_that_failed_is_requested_again_after_a_while_and_not_by_every_tick(
+    environment: Simulator, settled: Ticker, execute: Execute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = open_accounts(environment)[0]
+    environment.brokerage.trade(account)
+    ((request,), _) = settled()
+    environment.brokerage.faults.add(Fault("not_permitted", path=f"{account}/positions"))
+    assert not execute("sync_activity", run_config=request.run_config, tags=request.tags).success
+    environment.brokerage.faults.clear()
+    assert not settled()[0]
+    monkeypatch.setattr(sensors, "AGAIN_AFTER", timedelta(0))
+    ((again,), _) = settled()
+    assert again.tags[ACCOUNTS_TAG] == account
+    assert again.run_key != request.run_key
+    assert execute("sync_activity", run_config=again.run_config, tags=again.tags).success
     assert not settled()[0]
 
 

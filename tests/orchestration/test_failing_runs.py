@@ -54,6 +54,18 @@ def test_a_failed_run_marks_no_day_as_materialized(environment: Simulator, launc
     assert {row["account_number"] for row in stored("transactions")} == {FIRST, SECOND}
 
 
+@pytest.mark.parametrize("kind", ["empty_list", "short_page"])
+def test_a_list_that_lacks_an_account_stops_every_asset_and_marks_no_day(
+    kind: str, environment: Simulator, synced: Launcher
+) -> None:
+    before = whole_content()
+    environment.brokerage.faults.add(Fault(kind, path="/customers/me/accounts$"))
+    for name in ("transactions", "balance_snapshots", "positions"):
+        told = failures(synced(name))
+        assert any("lists" in str(each.description) for each in told.values()), told
+    assert whole_content() == before
+
+
 def test_a_mass_removal_stops_until_the_operator_confirms_it(environment: Simulator, synced: Launcher) -> None:
     before = whole_content()
     environment.brokerage.faults.add(Fault("empty_list", path=f"{FIRST}/transactions"))

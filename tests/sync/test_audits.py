@@ -195,14 +195,23 @@ def test_a_net_value_off_by_a_cent_of_rounding_is_the_brokers_own(bench: Bench) 
         assert audits.net_value(reader).passed
 
 
-def test_a_rejection_without_days_is_found_in_every_window(bench: Bench) -> None:
+def test_a_standing_rejection_is_found_whatever_its_days(bench: Bench) -> None:
     with bench.warehouse.write() as writer:
         rejection(window_start=None, window_end=None)(writer)
-    assert not bench.audit("no_rejected_rows", TRANSACTIONS, (day(1), TODAY)).passed
+    assert not bench.audit("no_rejected_rows", TRANSACTIONS).passed
     with bench.warehouse.write() as writer:
         writer.execute(set_of(schema.rejected_rows, sa.true(), window_start=day(3), window_end=day(3)))
-    assert bench.audit("no_rejected_rows", TRANSACTIONS, (day(1), TODAY)).passed
-    assert not bench.audit("no_rejected_rows", TRANSACTIONS, (day(4), TODAY)).passed
+    assert not bench.audit("no_rejected_rows", TRANSACTIONS).passed
+
+
+def test_a_day_that_was_proven_for_one_account_is_missed_of_the_other(bench: Bench) -> None:
+    bench.accounts()
+    bench.transactions(day(9), TODAY)
+    missing = bench.audit("complete", TRANSACTIONS)
+    assert not missing.passed
+    assert {(row["account_number"], row["rows_proven"]) for row in missing.sample} == {(BUSY, None)}
+    bench.transactions(day(9), TODAY, account=BUSY)
+    assert bench.complete()
 
 
 def at(clock: str) -> datetime:

@@ -112,6 +112,15 @@ def test_emptied_positions_that_the_balances_confirm_are_accepted(bench: Bench) 
     assert symbols(bench) == set()
 
 
+def test_positions_that_vanish_with_all_the_money_are_a_wiped_sandbox_and_stay(bench: Bench) -> None:
+    bench.portfolio()
+    before = bench.data()
+    bench.sim.brokerage.wipe()
+    with pytest.raises(MassRemovalError, match="confirm_mass_removal"):
+        bench.portfolio()
+    assert bench.data() == before
+
+
 def long_option(number: int, day: str) -> str:
     return f"SPY   {day}C{number * 1000:08d}"
 

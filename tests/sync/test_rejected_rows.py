@@ -188,3 +188,19 @@ def test_a_bad_account_is_not_taken_for_a_removed_one(bench: Bench) -> None:
     heal(bench)
     assert bench.accounts().rejected == 0
     assert rejected(bench) == []
+
+
+def test_a_snapshot_that_lost_its_time_of_day_never_passes_for_the_current_balance(
+    bench: Bench,
+) -> None:
+    bench.snapshots()
+    before = bench.rows(schema.balance_snapshots)
+    fault = Fault("missing_field", path="/balance-snapshots$", row=0, field="time-of-day")
+    bench.sim.brokerage.faults.add(fault)
+    result = bench.snapshots()
+    assert (result.removed, result.rejected > 0) == (0, True)
+    assert bench.rows(schema.balance_snapshots) == before
+    assert not bench.audit("no_rejected_rows", schema.balance_snapshots).passed
+    bench.sim.brokerage.faults.clear()
+    bench.snapshots()
+    assert bench.audit("no_rejected_rows", schema.balance_snapshots).passed

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,3 +229,28 @@ def test_threads_of_one_process_that_open_the_file_at_the_same_moment_wait_for_e
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+PUBLISH = """
+import sys
+from pathlib import Path
+from tasty_pipeline.core.warehouse import open_warehouse
+for _ in range(12):
+    open_warehouse("duckdb:///" + sys.argv[1]).publish_copy(Path(sys.argv[2]))
+"""
+
+
+def test_processes_that_publish_copies_at_once_take_turns_and_a_reader_always_finds_a_whole_one(
+    file: Path, tmp_path: Path
+) -> None:
+    warehouse_at(file).migrate()
+    copy = tmp_path / "readers" / "copy.duckdb"
+    warehouse_at(file).publish_copy(copy)
+    command = [sys.executable, "-c", PUBLISH, str(file), str(copy)]
+    publishers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]  # noqa: S603
+    while any(each.poll() is None for each in publishers):
+        with duckdb.connect(copy, read_only=True) as connection:
+            assert connection.execute("SELECT count(*) FROM tasty.transactions").fetchall() == [(0,)]
+    told = [each.communicate()[1] for each in publishers]
+    assert [each.returncode for each in publishers] == [0, 0], told
+    assert [path.name for path in copy.parent.iterdir()] == ["copy.duckdb"]
