@@ -9,10 +9,12 @@ import dagster as dg
 import sqlalchemy as sa
 
 from tasty_pipeline.assets.partitions import day_of
+from tasty_pipeline.assets.syncing import markdown_table
 from tasty_pipeline.core import audits, schema
 from tasty_pipeline.core.audits import Days, Finding
 from tasty_pipeline.core.errors import TastyError
 from tasty_pipeline.core.warehouse import Reader
+from tasty_pipeline.jobs import RANGE_END_TAG, RANGE_START_TAG
 from tasty_pipeline.resources import WarehouseResource
 
 Audit = Callable[[Reader, Days], Finding]
@@ -84,8 +86,8 @@ def _window(context: dg.AssetCheckExecutionContext) -> Days:
     """Return the days of the run's partitions, or None: run alone, a check looks at the whole table."""
     tags = context.run.tags
     one = tags.get("dagster/partition")
-    start = tags.get("dagster/asset_partition_range_start", one)
-    end = tags.get("dagster/asset_partition_range_end", one)
+    start = tags.get(RANGE_START_TAG, one)
+    end = tags.get(RANGE_END_TAG, one)
     return (day_of(start), day_of(end)) if start and end else None
 
 
@@ -95,7 +97,7 @@ def _result(finding: Finding) -> dg.AssetCheckResult:
     if not finding.passed:
         metadata["how to recover"] = finding.recovery
         metadata["accounts"] = ", ".join(accounts)
-        metadata["sample"] = dg.MarkdownMetadataValue(_table(finding.sample))
+        metadata["sample"] = dg.MarkdownMetadataValue(markdown_table(finding.sample, _text))
     return dg.AssetCheckResult(
         passed=finding.passed,
         severity=dg.AssetCheckSeverity.WARN if finding.warning else dg.AssetCheckSeverity.ERROR,
@@ -104,12 +106,5 @@ def _result(finding: Finding) -> dg.AssetCheckResult:
     )
 
 
-def _table(rows: Any) -> str:
-    head = list(rows[0])
-    lines = [head, ["---"] * len(head), *([_text(row.get(name)) for name in head] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _text(value: object) -> str:
-    shown = value.isoformat() if isinstance(value, datetime | date) else str(value)
-    return shown.replace("|", "\\|").replace("\n", " ")
+    return value.isoformat() if isinstance(value, datetime | date) else str(value)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from tasty_pipeline.assets.config import SyncConfig
-from tasty_pipeline.core import audits, schema
+from tasty_pipeline.core import publish, schema
 from tasty_pipeline.core.broker import Broker
 from tasty_pipeline.core.errors import (
     AuthenticationError,
@@ -142,7 +142,7 @@ def materialized(
     try:
         with warehouse.read() as reader:
             metadata |= {
-                "dagster/row_count": audits.count(reader, table),
+                "dagster/row_count": publish.count_live(reader, table),
                 "table": f"{schema.SCHEMA}.{table.name}",
                 "warehouse": warehouse.label,
                 "preview": dg.MarkdownMetadataValue(_preview(reader.rows(_newest(table)))),
@@ -210,13 +210,16 @@ def _newest(table: sa.Table) -> sa.Select[Any]:
     return chosen.order_by(*table.primary_key.columns).limit(PREVIEW_ROWS)
 
 
+def markdown_table(rows: Sequence[Mapping[str, Any]], text: Callable[[Any], str]) -> str:
+    """Lay rows out as a Markdown table, each value as `text` says; the first row names the columns."""
+    head = list(rows[0])
+    cells = ([text(row.get(name)).replace("|", "\\|").replace("\n", " ") for name in head] for row in rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *cells])
+
+
 def _preview(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return "no rows"
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(rows, _cell) if rows else "no rows"
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else f"{value.normalize():f}" if hasattr(value, "normalize") else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return "" if value is None else f"{value.normalize():f}" if hasattr(value, "normalize") else str(value)

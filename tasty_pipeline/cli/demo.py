@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -17,14 +17,12 @@ from sqlalchemy import Engine, event
 from tasty_pipeline.cli import simulated
 from tasty_pipeline.cli.home import prepare_home
 from tasty_pipeline.cli.progress import Progress
-from tasty_pipeline.core import audits, schema
+from tasty_pipeline.core import publish, schema
 from tasty_pipeline.core.tradingdays import new_york_day
 from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
 from tasty_pipeline.definitions import build_defs
-from tasty_pipeline.jobs import RANGE_END_TAG, RANGE_START_TAG
+from tasty_pipeline.jobs import LOOKBACK, RANGE_END_TAG, RANGE_START_TAG
 from tasty_pipeline.simulator import serve
-
-LOOKBACK_DAYS = 10
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ def _materialize(console: Console, warehouse: Warehouse, first: date) -> dg.Exec
     today = new_york_day(datetime.now(UTC))
     start = first
     if _all_proven(warehouse, first, today):
-        start = max(first, today - timedelta(days=LOOKBACK_DAYS))
-        console.print(f"The history is here and proven: reading the last {LOOKBACK_DAYS} days again, and all totals.")
+        start = max(first, today - LOOKBACK)
+        console.print(f"The history is here and proven: reading the last {LOOKBACK.days} days again, and all totals.")
     defs = build_defs()
     checks = sum(1 for check in defs.asset_checks or [] for _ in check.check_specs)
     partitions = (today - start).days + 1
@@ -94,9 +92,9 @@ def _relax_event_log() -> None:
 
 def _all_proven(warehouse: Warehouse, first: date, today: date) -> bool:
     proven = schema.proven_days
-    before = today - timedelta(days=LOOKBACK_DAYS)
+    before = today - LOOKBACK
     with warehouse.read() as reader:
-        accounts = audits.count(reader, schema.accounts)
+        accounts = publish.count_live(reader, schema.accounts)
         counted = sa.select(proven.c.table_name, sa.func.count().label("days")).where(
             proven.c.day >= first, proven.c.day < before
         )
@@ -113,7 +111,7 @@ def _totals(warehouse: Warehouse, run_id: str) -> Totals:
         rows = reader.rows(
             sa.select(log.c.requests, log.c.retries, written.label("written")).where(log.c.run_id == run_id)
         )
-        counts = {name: audits.count(reader, table) for name, table in schema.MIRRORED.items()}
+        counts = {name: publish.count_live(reader, table) for name, table in schema.MIRRORED.items()}
     return Totals(
         sum(row["requests"] for row in rows),
         sum(row["retries"] for row in rows),

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.digests import rows_digest
-from tasty_pipeline.core.publish import DAY, live_rows
+from tasty_pipeline.core.publish import DAY
 from tasty_pipeline.core.tradingdays import days, last_closed_session
 from tasty_pipeline.core.warehouse import Reader
 
@@ -309,8 +309,3 @@ def _last_read(reader: Reader, table: str, session: date) -> dict[str, datetime]
     if table in DAY:
         newest = newest.where(log.c.window_end >= session)
     return {row["account_number"]: row["read_at"] for row in reader.rows(newest.group_by(log.c.account_number))}
-
-
-def count(reader: Reader, table: sa.Table) -> int:
-    """Return how many live rows a table holds."""
-    return int(reader.scalar(sa.select(sa.func.count()).select_from(table).where(*live_rows(table, ""))))

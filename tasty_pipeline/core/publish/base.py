@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from tasty_pipeline.core import payloads, schema
 from tasty_pipeline.core.broker import Meter, Window
 from tasty_pipeline.core.payloads import Parsed, Row
-from tasty_pipeline.core.warehouse import Warehouse, Writer
+from tasty_pipeline.core.warehouse import Reader, Warehouse, Writer
 
 # where each table that is kept by day holds its day
 DAY = {"transactions": "transaction_date", "balance_snapshots": "snapshot_date"}
@@ -155,3 +155,11 @@ def live_rows(table: sa.Table, account: str, start: date | None = None, end: dat
     if end is not None:
         conditions.append(table.c[DAY[table.name]] <= end)
     return conditions
+
+
+def count_live(
+    reader: Reader, table: sa.Table, account: str = "", start: date | None = None, end: date | None = None
+) -> int:
+    """Return how many rows, of an account or of all, are stored and not marked removed, within a window of days."""
+    counted = sa.select(sa.func.count()).select_from(table).where(*live_rows(table, account, start, end))
+    return int(reader.scalar(counted))

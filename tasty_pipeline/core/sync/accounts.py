@@ -14,17 +14,13 @@ from tasty_pipeline.core.publish import Answer, SyncResult
 from tasty_pipeline.core.sync.base import (
     Sync,
     agreed,
-    count_live,
     gone_from,
     logged,
+    mass_removal,
     refuse_doubles,
-    refuse_mass_removal,
     refuse_moved,
     unless_stale,
 )
-
-# Closed accounts stay listed: one that is no longer listed is never routine.
-ACCOUNTS_GONE = 0
 
 
 async def listed_accounts(sync: Sync) -> list[str]:
@@ -73,8 +69,9 @@ async def sync_accounts(sync: Sync) -> SyncResult:
         answer, gone = await agreed(answer_once, missing_from)
         if gone and not sync.run.confirm_removal:
             with sync.warehouse.read() as reader:
-                stored = count_live(reader, table, "")
-            refuse_mass_removal(table, "", len(gone), stored, at_most=ACCOUNTS_GONE)
+                stored = publish.count_live(reader, table)
+            # closed accounts stay listed: one that is no longer listed is never routine
+            raise mass_removal(table.name, "", len(gone), stored)
         return _publish_accounts(measured, answer, gone)
 
     async with logged(sync, table.name, "") as measured:

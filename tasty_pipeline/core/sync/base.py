@@ -96,9 +96,9 @@ async def agreed(
     return answer, gone
 
 
-def refuse_mass_removal(table: sa.Table, account: str, gone: int, stored: int, *, at_most: int = REMOVAL_ROWS) -> None:
+def refuse_mass_removal(table: sa.Table, account: str, gone: int, stored: int) -> None:
     """Raise `MassRemovalError` where more is gone than a correction takes back, or everything."""
-    if gone > max(at_most, REMOVAL_SHARE * stored) or gone >= stored:
+    if gone > max(REMOVAL_ROWS, REMOVAL_SHARE * stored) or gone >= stored:
         raise mass_removal(table.name, account, gone, stored)
 
 
@@ -109,14 +109,6 @@ def mass_removal(table: str, account: str, gone: int, stored: int) -> MassRemova
         "look at the account at the broker's. If the rows are really gone (a sandbox is wiped every day), run it again "
         "with confirm_mass_removal: true in the run config. Nothing was changed.",
     )
-
-
-def count_live(
-    reader: Reader, table: sa.Table, account: str, start: date | None = None, end: date | None = None
-) -> int:
-    """Return how many rows of an account are stored and not marked removed, within a window of days."""
-    counted = sa.select(sa.func.count()).select_from(table).where(*publish.live_rows(table, account, start, end))
-    return int(reader.scalar(counted))
 
 
 async def unless_stale(work: Callable[[], Awaitable[T]]) -> T:

@@ -16,7 +16,6 @@ from tasty_pipeline.core.sync.base import (
     TRIES,
     Sync,
     agreed,
-    count_live,
     gone_from,
     logged,
     mass_removal,
@@ -144,7 +143,7 @@ def _refuse_landslide(writer: Reader, sync: Sync, account: str, gone: Sequence[R
     Reasons are the contract's expiry, and, for all at once, balances that were read with them and hold nothing either.
     """
     table = schema.positions
-    stored = count_live(writer, table, account)
+    stored = publish.count_live(writer, table, account)
     expired = sa.select(table.c.symbol).where(*publish.live_rows(table, account), table.c.expires_at <= sync.run.now())
     gone_by_expiry = {row["symbol"] for row in writer.rows(expired)}
     unexplained = sum(row["symbol"] not in gone_by_expiry for row in gone)

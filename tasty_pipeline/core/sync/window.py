@@ -17,7 +17,6 @@ from tasty_pipeline.core.publish import DAY, Answer, SyncResult
 from tasty_pipeline.core.sync.base import (
     Sync,
     agreed,
-    count_live,
     gone_from,
     refuse_mass_removal,
     refuse_moved,
@@ -120,7 +119,7 @@ async def _refuse_mass_removal(book: Book, answer: Answer, gone: int) -> None:
     whole = _has_ids(table)
     start, end = (run.history_start, None) if whole else (answer.start, answer.end)
     with book.sync.warehouse.read() as reader:
-        stored = count_live(reader, table, account, start, end)
+        stored = publish.count_live(reader, table, account, start, end)
     if whole:
         gone = max(gone, stored - await count_history(book.sync, account))
     refuse_mass_removal(table, account, gone, stored)
