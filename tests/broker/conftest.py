@@ -26,7 +26,7 @@ def config() -> Callable[..., BrokerConfig]:
         settings: dict[str, Any] = {
             "url": url,
             "requests_per_second": 2000.0,
-            "timeout_seconds": 5.0,
+            "timeout_seconds": 30.0,
             "retry_budget_seconds": 0.5,
             "first_backoff_seconds": 0.01,
             "max_backoff_seconds": 0.05,

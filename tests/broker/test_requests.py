@@ -110,7 +110,7 @@ async def test_a_wait_that_the_server_names_is_kept(credentials: Credentials, co
 async def test_an_answer_that_does_not_come_is_asked_for_again(credentials: Credentials, config: Config) -> None:
     async with (
         loopback(positions=[Answer(NO_POSITIONS.body, cut=3, hang=True), NO_POSITIONS]) as server,
-        connect(credentials, config(server.url, timeout_seconds=0.2)) as broker,
+        connect(credentials, config(server.url, timeout_seconds=2.0)) as broker,
     ):
         assert await broker.positions("A1") == []
         assert server.count(PATH) == 2
@@ -120,15 +120,15 @@ async def test_a_body_that_trickles_for_ever_ends_at_the_total_time_out(
     credentials: Credentials, config: Config
 ) -> None:
     loop = asyncio.get_running_loop()
-    patience = {"timeout_seconds": 0.3, "retry_budget_seconds": 0.0}
+    patience = {"timeout_seconds": 2.0, "retry_budget_seconds": 0.0}
     async with (
         loopback(positions=[Answer(trickle=True)]) as server,
         connect(credentials, config(server.url, **patience)) as broker,
     ):
         begun = loop.time()
-        with pytest.raises(TransientError, match=r"no complete answer within 0\.3 s"):
+        with pytest.raises(TransientError, match=r"no complete answer within 2\.0 s"):
             await broker.positions("A1")
-        assert 0.2 < loop.time() - begun < 2
+        assert 1.9 < loop.time() - begun < 30
 
 
 async def test_an_answer_larger_than_any_of_the_api_is_refused(

@@ -61,7 +61,7 @@ async def test_no_secret_is_in_an_error_its_traceback_or_a_log(
     ):
         caplog.set_level(logging.DEBUG, logger=name)
     good = Answer(json.dumps({"access_token": ACCESS, "expires_in": 900}).encode())
-    settings = {"retry_budget_seconds": 0.05, "timeout_seconds": 0.2}
+    settings = {"retry_budget_seconds": 0.05, "timeout_seconds": 2.0}
     async with (
         loopback(token=[token or good], positions=[answer]) as server,
         connect(credentials, config(server.url, **settings)) as broker,

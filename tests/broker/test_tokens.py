@@ -98,7 +98,7 @@ async def test_a_login_that_was_not_judged_is_asked_again(
     "bad", [Answer(b"", 408), Answer(drop=True), Answer(b"{}", cut=1, hang=True)], ids=["408", "drop", "hang"]
 )
 async def test_a_login_without_an_answer_is_not_repeated(bad: Answer, credentials: Credentials, config: Config) -> None:
-    async with loopback(token=[bad]) as server, connect(credentials, config(server.url, timeout_seconds=0.2)) as broker:
+    async with loopback(token=[bad]) as server, connect(credentials, config(server.url, timeout_seconds=2.0)) as broker:
         with pytest.raises(TransientError):
             await broker.log_in()
         assert server.paths() == ["/oauth/token"]

@@ -20,7 +20,7 @@ class Client:
     """A logged-in reader of a simulator over real HTTP."""
 
     def __init__(self, simulator: Simulator) -> None:
-        self.http = httpx2.Client(base_url=simulator.url, timeout=5)
+        self.http = httpx2.Client(base_url=simulator.url, timeout=30)
         self.login = {
             "grant_type": "refresh_token",
             "client_secret": simulator.client_secret,
