@@ -94,7 +94,8 @@ async def test_pauses_grow_and_are_jittered(credentials: Credentials, config: Co
             await broker.positions("A1")
         pauses = [later - earlier for earlier, later in pairwise(server.at[1:])]
         assert all(pause >= low for pause, low in zip(pauses, (0.01, 0.02, 0.04, 0.08), strict=False))
-        assert len({round(pause, 4) for pause in pauses}) == len(pauses)
+        # two equal pauses are chance, all equal ones are no jitter
+        assert len({round(pause, 4) for pause in pauses}) > 1
 
 
 async def test_a_wait_that_the_server_names_is_kept(credentials: Credentials, config: Config) -> None:
@@ -126,7 +127,7 @@ async def test_a_body_that_trickles_for_ever_ends_at_the_total_time_out(
         connect(credentials, config(server.url, **patience)) as broker,
     ):
         begun = loop.time()
-        with pytest.raises(TransientError, match=r"no complete answer within 2\.0 s"):
+        with pytest.raises(TransientError, match=r"no complete answer within 2 s"):
             await broker.positions("A1")
         assert 1.9 < loop.time() - begun < 30
 
