@@ -1,7 +1,7 @@
 """The command line: run a brokerage until it is interrupted, or trade and break things on a running one.
 
-``python -m tasty_pipeline.simulator [serve] ...`` serves; ``trade``, ``fault`` and ``call`` speak to the control
-endpoint of one that runs.
+``python -m tasty_pipeline.simulator [serve] ...`` serves; ``trade``, ``fault``, ``revoke``, ``restore``,
+``state`` and ``call`` speak to the control endpoint of one that runs.
 """
 
 import argparse
@@ -10,16 +10,18 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, get_args
 
 from tasty_pipeline.simulator.config import DateFilter, Inclusive, SimulatorConfig
+from tasty_pipeline.simulator.logins import DEFAULT, Login, UnknownLoginError, known
+from tasty_pipeline.simulator.personas import account_number
 from tasty_pipeline.simulator.serving import Simulator
 from tasty_pipeline.simulator.spoiling import KINDS
 
-_COMMANDS = {"serve", "trade", "fault", "call"}
+_COMMANDS = {"serve", "trade", "fault", "revoke", "restore", "state", "call"}
 _DEFAULT_URL = "http://127.0.0.1:4321"
 
 
@@ -31,35 +33,60 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, UnknownLoginError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="simulate", description="A whole fake TastyTrade brokerage on this machine.")
+    logins = "\n".join(["logins and their refresh tokens (they open nothing else):", *_logins(SimulatorConfig())])
+    prose: dict[str, Any] = {"epilog": logins, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = argparse.ArgumentParser(
+        prog="simulate", description="A whole fake TastyTrade brokerage on this machine.", **prose
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
-    _serve_parser(commands.add_parser("serve", help="run a brokerage until interrupted (the default)"))
-    trade = commands.add_parser("trade", help="let a running brokerage book a trade now")
-    trade.add_argument("--url", default=_DEFAULT_URL)
-    trade.add_argument("--account", help="account number; default: the first open one")
-    trade.add_argument("--symbol")
-    trade.add_argument("-n", type=int, default=1, help="number of identical fills")
-    trade.set_defaults(run=_trade)
-    fault = commands.add_parser("fault", help="make something go wrong, or everything well again")
-    fault.add_argument("kind", choices=[*sorted(KINDS), "clear"])
-    fault.add_argument("--url", default=_DEFAULT_URL)
-    fault.add_argument("--path", help="regular expression of the paths concerned; default: all but the token's")
-    fault.add_argument("--times", type=int, help="number of requests hit; default: all")
-    fault.add_argument("--after", type=int, default=0, help="requests that go well first")
-    fault.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="parameters, e.g. status=503")
-    fault.set_defaults(run=_fault)
+    _serve_parser(commands.add_parser("serve", help="run a brokerage until interrupted (the default)", **prose))
+    _trade_parser(commands.add_parser("trade", help="let a running brokerage book a trade now"))
+    _fault_parser(commands.add_parser("fault", help="make something go wrong, or everything well again"))
+    for name, run, says in (
+        ("revoke", _grant, "revoke a login's refresh token and all that came of it"),
+        ("restore", _grant, "make a revoked refresh token good again"),
+        ("state", _state, "show the clock, the accounts, the logins with their attempts, and the faults"),
+    ):
+        _login_parser(commands.add_parser(name, help=says), name, run)
     call = commands.add_parser("call", help="call any control method, e.g. call advance by=86400")
     call.add_argument("method")
     call.add_argument("arguments", nargs="*", metavar="KEY=VALUE")
     call.add_argument("--url", default=_DEFAULT_URL)
     call.set_defaults(run=_call)
     return parser
+
+
+def _trade_parser(trade: argparse.ArgumentParser) -> None:
+    trade.add_argument("--url", default=_DEFAULT_URL)
+    trade.add_argument("--account", help="account number; default: the first open one (that the login owns)")
+    trade.add_argument("--login", help="who trades: only in accounts that this login owns; default: anybody")
+    trade.add_argument("--symbol")
+    trade.add_argument("-n", type=int, default=1, help="number of identical fills")
+    trade.set_defaults(run=_trade)
+
+
+def _fault_parser(fault: argparse.ArgumentParser) -> None:
+    fault.add_argument("kind", choices=[*sorted(KINDS), "clear"])
+    fault.add_argument("--url", default=_DEFAULT_URL)
+    fault.add_argument("--path", help="regular expression of the paths concerned; default: all but the token's")
+    fault.add_argument("--login", help="only requests of this login; default: everybody's")
+    fault.add_argument("--times", type=int, help="number of requests hit; default: all")
+    fault.add_argument("--after", type=int, default=0, help="requests that go well first")
+    fault.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="parameters, e.g. status=503")
+    fault.set_defaults(run=_fault)
+
+
+def _login_parser(parser: argparse.ArgumentParser, verb: str, run: Callable[[argparse.Namespace], int]) -> None:
+    default = "everything" if run is _state else DEFAULT
+    parser.add_argument("--login", help=f"name of a login; default: {default}")
+    parser.add_argument("--url", default=_DEFAULT_URL)
+    parser.set_defaults(run=run, verb=verb)
 
 
 def _serve_parser(parser: argparse.ArgumentParser) -> None:
@@ -114,17 +141,36 @@ def _greeting(simulator: Simulator) -> str:
         f"  export TT_SECRET={simulator.client_secret}",
         f"  export TT_REFRESH={simulator.refresh_token}",
         "",
+        "Logins, each with a TT_REFRESH of its own and the same TT_SECRET:",
+        *_logins(simulator.config),
+        "",
         "From another terminal, with the same command:",
         f"  ... trade --url {simulator.url}                    books a trade now",
         f"  ... fault html --times 3 --url {simulator.url}     the next three answers are a web page",
         f"  ... fault clear --url {simulator.url}",
+        f"  ... revoke --login {list(simulator.logins)[-1]} --url {simulator.url}    refuses a login from now on",
         "Stop with Ctrl-C.",
     ]
     return "\n".join(lines)
 
 
+def _logins(config: SimulatorConfig) -> list[str]:
+    """Say of each login its name, its refresh token and what it sees at first, in columns."""
+    logins = config.logins.values()
+    name, token = (max(map(len, texts)) for texts in zip(*((o.name, o.refresh_token) for o in logins), strict=True))
+    return [f"  {o.name:<{name}}  {o.refresh_token:<{token}}  {_sees(config, o)}" for o in logins]
+
+
+def _sees(config: SimulatorConfig, login: Login) -> str:
+    if login.sees_all:
+        return "all accounts"
+    levels = {account_number(config, slot): login.authority(slot) for slot in range(config.accounts)}
+    return ", ".join(f"{account} ({level})" for account, level in levels.items() if level)
+
+
 def _trade(options: argparse.Namespace) -> int:
     arguments = {"account": options.account, "symbol": options.symbol, "n": options.n}
+    arguments["login"] = options.login
     return _show(_control(options.url, "POST", "call/trade", {k: v for k, v in arguments.items() if v is not None}))
 
 
@@ -132,7 +178,19 @@ def _fault(options: argparse.Namespace) -> int:
     if options.kind == "clear":
         return _show(_control(options.url, "DELETE", "faults", {}))
     fault = {"kind": options.kind, "path": options.path, "times": options.times, "after": options.after}
+    fault["login"] = options.login
     return _show(_control(options.url, "POST", "faults", fault | _pairs(options.set)))
+
+
+def _grant(options: argparse.Namespace) -> int:
+    login = options.login or DEFAULT
+    _control(options.url, "POST", f"call/{options.verb}_grant", {"login": login})
+    return _show(_control(options.url, "GET", "state", {})["logins"][login])
+
+
+def _state(options: argparse.Namespace) -> int:
+    state = _control(options.url, "GET", "state", {})
+    return _show(state if options.login is None else state["logins"][known(options.login, state["logins"])])
 
 
 def _call(options: argparse.Namespace) -> int:

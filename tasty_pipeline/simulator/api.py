@@ -23,8 +23,9 @@ FOREIGN_ACCOUNT = "5WX99999"
 
 @dataclass
 class Call:
-    """One request to an endpoint: path, the parts matched in it, and the query."""
+    """One request to an endpoint: whose it is, path, the parts matched in it, and the query."""
 
+    login: str
     path: str
     parts: dict[str, str]
     query: Query
@@ -38,19 +39,19 @@ class Api:
         self._config = brokerage.config
         self._selected: dict[str, Answers] = {}
 
-    def answer(self, method: str, path: str, query: Query) -> Answer:
-        """Answer a request whose token has been accepted."""
+    def answer(self, method: str, path: str, query: Query, login: str) -> Answer:
+        """Answer a request of a login whose token has been accepted."""
         for verb, pattern, endpoint in _ROUTES:
             match = pattern.fullmatch(path)
             if match and verb == method:
-                return self._call(endpoint, Call(path, match.groupdict(), query))
+                return self._call(endpoint, Call(login, path, match.groupdict(), query))
         return error(404, "not_found", "Not Found")
 
     def _call(self, endpoint: "Endpoint", call: Call) -> Answer:
         number = call.parts.get("account")
         with self._brokerage.lock:
             self._brokerage.catch_up()
-            if number == FOREIGN_ACCOUNT:
+            if number == FOREIGN_ACCOUNT or (number is not None and self._is_anothers(number, call.login)):
                 return error(403, "not_permitted", "User not permitted access")
             if number is not None and not self._brokerage.knows(number):
                 return error(404, "record_not_found", f"Couldn't find Account with account_number={number}")
@@ -59,13 +60,18 @@ class Api:
             except BadQueryError as problem:
                 return error(400, "validation_error", "Request validation failed", [(problem.domain, problem.reason)])
 
+    def _is_anothers(self, number: str, login: str) -> bool:
+        return self._brokerage.knows(number) and self._brokerage.access.level(login, number) is None
+
     def customer(self, call: Call) -> Answer:
         """``GET /customers/me``."""
-        return data(people.customer(self._config), call.path)
+        return data(people.customer(self._config, call.login), call.path)
 
     def accounts(self, call: Call) -> Answer:
-        """``GET /customers/me/accounts``: closed ones too."""
-        entries = [{"account": account, "authority-level": "owner"} for account in self._brokerage.accounts()]
+        """``GET /customers/me/accounts``: those that the login sees, closed ones too."""
+        levels = self._brokerage.access.seen(call.login)
+        accounts = self._brokerage.accounts(call.login)
+        entries = [{"account": each, "authority-level": levels[each["account-number"]]} for each in accounts]
         return items([dump(entry) for entry in entries], call.path)
 
     def account(self, call: Call) -> Answer:
@@ -180,7 +186,7 @@ class Api:
 
     def validate(self, call: Call) -> Answer:
         """``POST /sessions/validate``: the token has been accepted already."""
-        return data({"email": "demo@example.com", "username": "demo", "external-id": "U0000000001"}, call.path, 201)
+        return data(people.user(call.login), call.path, 201)
 
 
 Endpoint = Callable[[Api, Call], Answer]

@@ -1,6 +1,7 @@
 """The brokerage: a ledger and everything that can be done to it by hand, by a test or over the control endpoint.
 
-What can be read belongs to ``ledger``. Every method takes the lock and leaves the books balanced.
+What can be read belongs to ``ledger``, what can be done about logins to ``frontdoor``.
+Every method takes the lock and leaves the books balanced.
 """
 
 from datetime import date, datetime, timedelta
@@ -11,8 +12,10 @@ from tasty_pipeline.simulator.archive import Archive
 from tasty_pipeline.simulator.books import Book
 from tasty_pipeline.simulator.days import at, new_york_date
 from tasty_pipeline.simulator.desk import Desk, Ids
+from tasty_pipeline.simulator.frontdoor import FrontDoor
 from tasty_pipeline.simulator.instruments import CRYPTO, FUTURE, read_symbol, trades_on
-from tasty_pipeline.simulator.ledger import Ledger, UnknownAccountError
+from tasty_pipeline.simulator.ledger import UnknownAccountError
+from tasty_pipeline.simulator.logins import OWNER, UnknownLoginError, known
 from tasty_pipeline.simulator.personas import CAST, Holder, account_number
 from tasty_pipeline.simulator.rows import MONEY, Row
 
@@ -21,14 +24,19 @@ class UnknownTransactionError(LookupError):
     """No visible transaction has this id."""
 
 
-class Brokerage(Ledger):
+class Brokerage(FrontDoor):
     """One fake brokerage. Numbers of accounts are text, ids are integers, amounts decimals (or their text)."""
 
-    def trade(self, account: str | None = None, n: int = 1, symbol: str | None = None) -> list[int]:
-        """Fill an order now, in ``n`` byte-identical parts; the account's next ones differ. Returns the ids."""
+    def trade(
+        self, account: str | None = None, n: int = 1, symbol: str | None = None, login: str | None = None
+    ) -> list[int]:
+        """Fill an order now, in ``n`` byte-identical parts; the account's next ones differ. Returns the ids.
+
+        Without an account it is the first open one; with a login, which trades only what it owns, the first of those.
+        """
         with self.lock:
             now = self.catch_up()
-            desk = self._desk(account, now)
+            desk = self._desk(self._tradable(login, account, now))
             self._turn += 1
             desk.begin(new_york_date(now))
             if symbol is None:
@@ -49,9 +57,7 @@ class Brokerage(Ledger):
         self._show(rows)
         return [row.id for row in rows]
 
-    def _desk(self, account: str | None, now: datetime) -> Desk:
-        if account is None:
-            account = next(number for number, holder in self._holders.items() if not holder.is_closed(now))
+    def _desk(self, account: str) -> Desk:
         return self._generator.desks[self.holder(account).number]
 
     def trade_every_request(self, n: int | None) -> None:
@@ -59,11 +65,13 @@ class Brokerage(Ledger):
         with self.lock:
             self._trade_every, self._reads = n, 0
 
-    def read_served(self, account: str) -> None:
-        """Count a read that is about to be answered, and trade if it is the turn."""
+    def read_served(self, account: str, login: str) -> None:
+        """Count a read that is about to be answered (not one that is refused), and trade if it is the turn."""
         with self.lock:
+            if self.access.level(login, account) is None:
+                return
             self._reads += 1
-            if self._trade_every and self._reads % self._trade_every == 0 and account in self._holders:
+            if self._trade_every and self._reads % self._trade_every == 0:
                 self.trade(account)
 
     def drift(self, account: str, mode: str = "insert") -> None:
@@ -97,7 +105,7 @@ class Brokerage(Ledger):
             return self._money(account, now, value, (kind, f"ACH {kind.upper()}"), 0)
 
     def _money(self, account: str, now: datetime, value: Decimal, words: tuple[str, str], days_ago: int) -> int:
-        desk = self._desk(account, now)
+        desk = self._desk(account)
         desk.begin(new_york_date(now))
         desk.stream = Ids.MANUAL
         day = desk.day - timedelta(days=days_ago)
@@ -156,7 +164,7 @@ class Brokerage(Ledger):
         """Close all of a symbol now; what was planned with it today does not happen. Returns the ids."""
         with self.lock:
             now = self.catch_up()
-            desk = self._desk(account, now)
+            desk = self._desk(account)
             self._generator.cancel(lambda row: row.account == account and row.symbol == symbol)
             desk.book = Book.of(self._archives[account].rows)
             desk.stale = True
@@ -166,14 +174,18 @@ class Brokerage(Ledger):
             desk.begin(new_york_date(now))
             return self._execute(desk, now, symbol, -held)
 
-    def open_account(self) -> str:
-        """Open a further account now. Returns its number."""
+    def open_account(self, login: str | None = None) -> str:
+        """Open a further account now, owned by the default login and by this one. Returns its number."""
         with self.lock:
+            if login is not None:
+                known(login, self.config.logins)
             now = self.catch_up()
             slot = len(self._holders)
             persona = CAST[slot % 3]
             holder = Holder(persona, slot, account_number(self.config, slot), now)
             self._enter(holder)
+            if login is not None:
+                self.access.share(holder.number, login, OWNER)
             return holder.number
 
     def close_account(self, number: str) -> None:
@@ -193,7 +205,7 @@ class Brokerage(Ledger):
 
     def _settle(self, number: str, now: datetime) -> None:
         """Pay what closed futures have gained since their last settlement."""
-        desk = self._desk(number, now)
+        desk = self._desk(number)
         desk.begin(new_york_date(now))
         desk.stream = Ids.MANUAL
         for symbol, cost in sorted(self._archives[number].book().futures_cost.items()):
@@ -227,21 +239,9 @@ class Brokerage(Ledger):
             self.clock.advance(by if isinstance(by, timedelta) else timedelta(seconds=by))
             self.catch_up()
 
-    def revoke_grant(self) -> None:
-        """Revoke the refresh token, and every access token with it."""
-        self.tokens.revoke()
-
-    def restore_grant(self) -> None:
-        """Make a revoked refresh token good again."""
-        self.tokens.restore()
-
-    def expire_tokens(self) -> None:
-        """Let every access token expire now."""
-        self.tokens.expire()
-
 
 _MONEY_FIELDS = {"value", "price", "quantity", "commission", "clearing", "regulatory"}
 _TEXT_FIELDS = {"description", "symbol", "sub_type"}
 
 
-__all__ = ["Brokerage", "UnknownAccountError", "UnknownTransactionError"]
+__all__ = ["Brokerage", "UnknownAccountError", "UnknownLoginError", "UnknownTransactionError"]

@@ -5,6 +5,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
+from tasty_pipeline.simulator.logins import ALICE, BOB, DEFAULT, Login
+
 CLIENT_SECRET = "simulator-client-secret"  # noqa: S105 - obviously fake, and meant to be printed
 REFRESH_TOKEN = "simulator-refresh-token"  # noqa: S105 - obviously fake, and meant to be printed
 API_VERSIONS = ("20250715", "20250813", "20251026", "20251101")
@@ -26,6 +28,7 @@ class SimulatorConfig:
     ``date_filter``, ``inclusive``, ``leaky_filter``, ``total_pages_when_empty``, ``auth_error_status`` and
     ``balances_shape`` are the points on which the real API is not documented or has changed. ``journal`` is
     a file that keeps what is done by hand over the control endpoint, so that it survives a restart.
+    ``further_logins`` are those beside the default one; one whose accounts the brokerage has not does not exist.
     """
 
     seed: int = 7
@@ -45,6 +48,7 @@ class SimulatorConfig:
     trade_every: int | None = None
     live_trade_interval: float | None = None
     journal: Path | None = None
+    further_logins: tuple[Login, ...] = (ALICE, BOB)
     host: str = "127.0.0.1"
     port: int = 0
 
@@ -56,6 +60,15 @@ class SimulatorConfig:
             raise ValueError(f"accounts={self.accounts}: the simulator holds 1 to {MAX_ACCOUNTS}")
         if self.trades_per_day < 0:
             raise ValueError(f"trades_per_day={self.trades_per_day}: give zero or more")
+        everybody = [_EVERYTHING, *self.further_logins]
+        if len({login.name for login in everybody} | {login.refresh_token for login in everybody}) < 2 * len(everybody):
+            raise ValueError("further_logins: each needs a name and a refresh token of its own")
+
+    @property
+    def logins(self) -> dict[str, Login]:
+        """Return the logins by name, the default one, which sees every account, first."""
+        return {login.name: login for login in (_EVERYTHING, *self.further_logins) if login.fits(self.accounts)}
 
 
 MAX_ACCOUNTS = 400
+_EVERYTHING = Login(DEFAULT, REFRESH_TOKEN, sees_all=True)

@@ -11,17 +11,24 @@ from decimal import Decimal
 from typing import Any
 
 from tasty_pipeline.simulator.answers import Answer, dump
-from tasty_pipeline.simulator.brokerage import Brokerage, UnknownAccountError, UnknownTransactionError
+from tasty_pipeline.simulator.brokerage import (
+    Brokerage,
+    UnknownAccountError,
+    UnknownLoginError,
+    UnknownTransactionError,
+)
 from tasty_pipeline.simulator.clock import Clock
 from tasty_pipeline.simulator.faults import Fault
 from tasty_pipeline.simulator.journal import Journal
+from tasty_pipeline.simulator.logins import known
 
 PREFIX = "/__control__/"
 #: The methods of the brokerage that may be called from outside.
 METHODS = (
     "trade", "trade_every_request", "book_late", "restate", "remove", "redate", "close_position", "deposit",
     "open_account", "close_account", "wipe", "set_now", "advance", "transactions", "positions", "balances",
-    "snapshots", "accounts", "revoke_grant", "restore_grant", "expire_tokens", "digest",
+    "snapshots", "accounts", "revoke_grant", "restore_grant", "expire_tokens", "share",
+    "unshare", "digest",
 )  # fmt: skip
 
 
@@ -40,7 +47,7 @@ def answer(brokerage: Brokerage, method: str, path: str, body: bytes, served: in
                 result = _call(brokerage, name, content)
                 Journal(brokerage.config.journal).keep(brokerage.catch_up().isoformat(), name, content)
             return _done({"result": result})
-    except (UnknownAccountError, UnknownTransactionError) as problem:
+    except (UnknownAccountError, UnknownLoginError, UnknownTransactionError) as problem:
         return _refused(404, problem)
     except (ValueError, TypeError, ArithmeticError) as problem:
         return _refused(400, problem)
@@ -59,7 +66,7 @@ def redo(brokerage: Brokerage, entries: list[dict[str, Any]], now: datetime | No
 
 
 def state(brokerage: Brokerage, served: int) -> dict[str, Any]:
-    """Return the clock, the number of rows of each account, token counts and the faults."""
+    """Return the clock, the number of rows of each account, the logins, token counts and the faults."""
     with brokerage.lock:
         now = brokerage.catch_up()
         accounts = [account["account-number"] for account in brokerage.accounts()]
@@ -71,8 +78,20 @@ def state(brokerage: Brokerage, served: int) -> dict[str, Any]:
             "requests": served,
             "oauth_attempts": brokerage.tokens.attempts,
             "oauth_failures": brokerage.tokens.failures,
+            "logins": {login: login_state(brokerage, login) for login in brokerage.config.logins},
             "faults": [fault.describe() for fault in brokerage.faults.listed()],
         }
+
+
+def login_state(brokerage: Brokerage, login: str) -> dict[str, Any]:
+    """Return a login's refresh token, its accounts with the authority level in each, and its token counts."""
+    return {
+        "refresh_token": brokerage.config.logins[login].refresh_token,
+        "accounts": brokerage.access.seen(login),
+        "revoked": brokerage.tokens.is_revoked(login),
+        "oauth_attempts": brokerage.tokens.attempts_of(login),
+        "oauth_failures": brokerage.tokens.failures_of(login),
+    }
 
 
 def _faults(brokerage: Brokerage, method: str, content: Any) -> Answer:
@@ -80,7 +99,10 @@ def _faults(brokerage: Brokerage, method: str, content: Any) -> Answer:
         brokerage.faults.clear()
     elif method == "POST":
         for entry in content if isinstance(content, list) else [content]:
-            brokerage.faults.add(Fault(**entry))
+            fault = Fault(**entry)
+            if fault.login is not None:
+                known(fault.login, brokerage.config.logins)
+            brokerage.faults.add(fault)
     return _done({"faults": [fault.describe() for fault in brokerage.faults.listed()]})
 
 

@@ -15,6 +15,7 @@ OAUTH_PATH = "/oauth/token"
 class Fault:
     """One thing that goes wrong.
 
+    ``login`` is the name of the login whose requests are concerned; None means every login's.
     ``path`` is a regular expression searched in the path; None means every path but the token's (``revoked_grant``:
     the token's). ``times`` requests are hit (None: all), after the first ``after`` matching ones went well. ``params``
     are those of the kind: see ``KINDS``.
@@ -24,21 +25,30 @@ class Fault:
     path: str | None
     times: int | None
     after: int
+    login: str | None
     params: dict[str, Any]
     hits: int
     seen: int
 
     def __init__(
-        self, kind: str, path: str | None = None, times: int | None = None, after: int = 0, **params: Any
+        self,
+        kind: str,
+        path: str | None = None,
+        times: int | None = None,
+        after: int = 0,
+        login: str | None = None,
+        **params: Any,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"no fault is called {kind!r}; there are {', '.join(sorted(KINDS))}")
-        self.kind, self.path, self.times, self.after = kind, path, times, after
+        self.kind, self.path, self.times, self.after, self.login = kind, path, times, after, login
         self.params = {**params.pop("params", {}), **params}
         self.hits = self.seen = 0
 
-    def matches(self, path: str) -> bool:
-        """Tell whether the fault concerns a path."""
+    def matches(self, path: str, login: str | None) -> bool:
+        """Tell whether the fault concerns a path, asked by a login (None: by nobody who is known)."""
+        if self.login not in {None, login}:
+            return False
         if self.path is not None:
             return re.search(self.path, path) is not None
         return (path == OAUTH_PATH) == (self.kind == "revoked_grant")
@@ -49,7 +59,7 @@ class Fault:
 
     def describe(self) -> dict[str, Any]:
         """Return the fault as the control endpoint shows it."""
-        keys = ("kind", "path", "times", "after", "params", "hits")
+        keys = ("kind", "path", "times", "after", "login", "params", "hits")
         return {key: getattr(self, key) for key in keys}
 
 
@@ -76,12 +86,12 @@ class Faults:
         with self._lock:
             return list(self._faults)
 
-    def striking(self, path: str) -> list[Fault]:
+    def striking(self, path: str, login: str | None) -> list[Fault]:
         """Return the faults that hit a request, and count the hit."""
         with self._lock:
             hits = []
             for fault in self._faults:
-                if not fault.matches(path):
+                if not fault.matches(path, login):
                     continue
                 fault.seen += 1
                 if fault.seen > fault.after and (fault.times is None or fault.hits < fault.times):

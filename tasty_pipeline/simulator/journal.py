@@ -10,6 +10,7 @@ from typing import Any
 #: The control methods that change the books. The clock is kept with each entry, so that it needs none of its own.
 KEPT = frozenset({
     "trade", "book_late", "restate", "remove", "redate", "close_position", "deposit", "open_account", "close_account",
+    "share", "unshare",
 })  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from tasty_pipeline.simulator import statements
 from tasty_pipeline.simulator.archive import Archive, Sums
 from tasty_pipeline.simulator.clock import Clock
-from tasty_pipeline.simulator.config import REFRESH_TOKEN, SimulatorConfig
+from tasty_pipeline.simulator.config import SimulatorConfig
 from tasty_pipeline.simulator.days import (
     at,
     close_hour,
@@ -26,6 +26,7 @@ from tasty_pipeline.simulator.days import (
 )
 from tasty_pipeline.simulator.faults import Faults
 from tasty_pipeline.simulator.generator import Generator
+from tasty_pipeline.simulator.logins import Access
 from tasty_pipeline.simulator.market import Market
 from tasty_pipeline.simulator.personas import Holder, cast_of
 from tasty_pipeline.simulator.rows import Row
@@ -44,7 +45,8 @@ class Ledger:
         self.lock = threading.RLock()
         self.clock = Clock(config.now)
         self.market = Market(config.seed, config.start)
-        self.tokens = Tokens(config.token_lifetime, REFRESH_TOKEN)
+        self.tokens = Tokens(config.token_lifetime, config.logins.values())
+        self.access = Access(config.logins.values())
         self.faults = Faults()
         self._generator = Generator(config, self.market)
         self._holders: dict[str, Holder] = {}
@@ -60,6 +62,7 @@ class Ledger:
         self._holders[holder.number] = holder
         self._archives[holder.number] = Archive()
         self._generator.enter(holder)
+        self.access.enter(holder.number, holder.slot)
 
     def catch_up(self) -> datetime:
         """Write the days that have passed, show the rows whose time has come, and return the time."""
@@ -93,11 +96,13 @@ class Ledger:
         """Tell whether there is an account of this number."""
         return account in self._holders
 
-    def accounts(self) -> list[dict[str, Any]]:
-        """Return all accounts as the API describes them, closed ones too."""
+    def accounts(self, login: str | None = None) -> list[dict[str, Any]]:
+        """Return all accounts, or those that a login sees, as the API describes them, closed ones too."""
         with self.lock:
             now = self.catch_up()
-            return [holder.payload(now) for holder in self._holders.values() if holder.opened <= now]
+            seen = self._holders if login is None else self.access.seen(login)
+            holders = [holder for number, holder in self._holders.items() if number in seen]
+            return [holder.payload(now) for holder in holders if holder.opened <= now]
 
     def transactions(self, account: str) -> list[dict[str, Any]]:
         """Return every visible transaction as the API would send it, by id."""

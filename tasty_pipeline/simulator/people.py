@@ -2,9 +2,11 @@
 
 from datetime import date, datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 from tasty_pipeline.simulator.config import SimulatorConfig
 from tasty_pipeline.simulator.days import at
+from tasty_pipeline.simulator.logins import DEFAULT
 from tasty_pipeline.simulator.personas import Holder
 from tasty_pipeline.simulator.rows import timestamp
 
@@ -19,11 +21,20 @@ _ADDRESS = {
 }
 
 
-def customer(config: SimulatorConfig) -> dict[str, Any]:
-    """Return ``GET /customers/me``: one invented person."""
+def user(login: str) -> dict[str, Any]:
+    """Return ``POST /sessions/validate``: the user behind a login."""
+    name = "demo" if login == DEFAULT else login
+    number = 1 if login == DEFAULT else crc32(login.encode())
+    return {"email": f"{name}@example.com", "username": name, "external-id": f"U{number:010d}"}
+
+
+def customer(config: SimulatorConfig, login: str) -> dict[str, Any]:
+    """Return ``GET /customers/me``: one invented person for each login."""
+    person = user(login)
+    number = config.seed if login == DEFAULT else crc32(f"{config.seed} {login}".encode())
     return {
         "id": "me",
-        "first-name": "Demo",
+        "first-name": person["username"].capitalize(),
         "last-name": "O'Customer",
         "address": _ADDRESS,
         "mailing-address": _ADDRESS,
@@ -31,8 +42,8 @@ def customer(config: SimulatorConfig) -> dict[str, Any]:
         "usa-citizenship-type": "Citizen",
         "mobile-phone-number": "+13125550100",
         "birth-date": "1980-01-01",
-        "email": "demo@example.com",
-        "external-id": f"C{config.seed:010d}",
+        "email": person["email"],
+        "external-id": f"C{number:010d}",
         "tax-number-type": "SSN",
         "subject-to-tax-withholding": False,
         "has-industry-affiliation": False,

@@ -41,7 +41,7 @@ class Application:
         self._config = brokerage.config
         self._api = Api(brokerage)
         self._abort = abort
-        self._first: dict[tuple[str, str], Answer] = {}
+        self._first: dict[tuple[str | None, str, str], Answer] = {}
         self.requests: list[tuple[str, str, str]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,17 +64,24 @@ class Application:
         self.requests.append((scope["method"], path, query_string))
         query = read_query(query_string)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        faults = self._brokerage.faults.striking(path)
+        asker = self._asker(path, headers, body)
+        faults = self._brokerage.faults.striking(path, asker)
         for fault in faults:
-            self._before(fault, path, query)
+            self._before(fault, path, query, asker)
         answer = self._good(scope["method"], path, query, headers, body)
         for fault in faults:
             if fault.kind == "stale_page":
-                answer = self._first.get((path, query_string), answer)
+                answer = self._first.get((asker, path, query_string), answer)
             answer = fault.apply(answer)
         if answer.status == 200 and not faults and len(self._first) < _REMEMBERED:  # noqa: PLR2004
-            self._first.setdefault((path, query_string), answer)
+            self._first.setdefault((asker, path, query_string), answer)
         return answer
+
+    def _asker(self, path: str, headers: Mapping[str, str], body: bytes) -> str | None:
+        """Return whose request this is, whether it is answered or refused; None: nobody's who is known."""
+        if path == OAUTH_PATH:
+            return self._brokerage.tokens.login_of_grant(_asked(body).get("refresh_token"))
+        return self._brokerage.tokens.issued_to(headers.get("authorization", "").partition(" ")[2])
 
     def _good(self, method: str, path: str, query: Query, headers: Mapping[str, str], body: bytes) -> Answer:
         if not _SANE_AGENT.match(headers.get("user-agent", "")):
@@ -87,21 +94,17 @@ class Application:
         if path == OAUTH_PATH:
             return self._token(method, body)
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not self._brokerage.tokens.accepts(token):
+        login = self._brokerage.tokens.accepts(token)
+        if scheme.lower() != "bearer" or login is None:
             return error(*UNAUTHORIZED)
         if account := _DOCUMENT.match(path):
-            self._brokerage.read_served(account[1])
-        return self._api.answer(method, path, query)
+            self._brokerage.read_served(account[1], login)
+        return self._api.answer(method, path, query, login)
 
     def _token(self, method: str, body: bytes) -> Answer:
         if method != "POST":
             return error(404, "not_found", "Not Found")
-        try:
-            asked = json.loads(body)
-        except ValueError:
-            asked = dict(parse_qsl(body.decode("latin-1")))
-        if not isinstance(asked, dict):
-            asked = {}
+        asked = _asked(body)
         secret_is_right = asked.get("client_secret") == CLIENT_SECRET
         try:
             token = self._brokerage.tokens.grant(asked.get("grant_type"), secret_is_right, asked.get("refresh_token"))
@@ -111,10 +114,10 @@ class Application:
         content = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime}
         return Answer(200, json.dumps(content).encode())
 
-    def _before(self, fault: Fault, path: str, query: Query) -> None:
+    def _before(self, fault: Fault, path: str, query: Query, asker: str | None) -> None:
         """Do what a fault does to the brokerage before the answer is made."""
         if fault.kind == "expired_token":
-            self._brokerage.expire_tokens()
+            self._brokerage.expire_tokens(asker)
         elif fault.kind == "page_drift" and query.one.get("page-offset", "0").strip("0"):
             account = _DOCUMENT.match(path)
             if account:
@@ -145,6 +148,15 @@ class Application:
             await send({"type": "http.response.body", "body": b""})
             return
         await send({"type": "http.response.body", "body": answer.body})
+
+
+def _asked(body: bytes) -> dict[str, Any]:
+    """Read the body of a token request: JSON or a form."""
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        asked = dict(parse_qsl(body.decode("latin-1")))
+    return asked if isinstance(asked, dict) else {}
 
 
 def read_query(text: str) -> Query:

@@ -43,6 +43,8 @@ class Simulator:
         self.brokerage = _opened(config)
         self.client_secret = CLIENT_SECRET
         self.refresh_token = REFRESH_TOKEN
+        #: The refresh token of each login by name; the one above is that of `default`.
+        self.logins = {login.name: login.refresh_token for login in config.logins.values()}
         self.url = ""
         self._connections: dict[Any, asyncio.Transport] = {}
         self._application = Application(self.brokerage, self._abort)

@@ -41,7 +41,7 @@ class Meddler:
         self.seen: list[dict[str, Any]] = list(self.at_start.values())
         simulator.brokerage.read_served = self.meddle  # type: ignore[method-assign]
 
-    def meddle(self, account: str) -> None:
+    def meddle(self, account: str, _: str) -> None:
         self.read += 1
         if self.read in self.before_reads:
             for _ in range(self.random.randint(1, 3)):
@@ -97,7 +97,7 @@ async def test_a_row_that_moves_while_others_come_and_go_is_not_lost(at_read: in
         brokerage = simulator.brokerage
         seen: list[str] = []
 
-        def meddle(_: str) -> None:
+        def meddle(_: str, __: str) -> None:
             seen.append("read")
             if len(seen) == at_read:  # between the two windows: one is read, the other is not
                 brokerage.redate(moved, START)
@@ -136,7 +136,7 @@ async def test_a_busy_day_that_goes_on_is_read_too(config: Config) -> None:
 async def test_a_history_that_never_holds_still_is_not_proven(config: Config) -> None:
     with simulated(**MANY) as (simulator, account):
         victim = min(truth(simulator, account))
-        simulator.brokerage.read_served = lambda _: simulator.brokerage.restate(  # type: ignore[method-assign]
+        simulator.brokerage.read_served = lambda *_: simulator.brokerage.restate(  # type: ignore[method-assign]
             victim, description=f"restated {len(simulator.requests)}"
         )
         async with broker_of(simulator, config) as broker:

@@ -13,18 +13,24 @@ from tasty_pipeline.simulator import Brokerage, Simulator, SimulatorConfig, serv
 NOW = datetime.fromisoformat("2026-11-20T21:00:00-05:00")
 START = date(2026, 10, 5)
 SHORT: dict[str, Any] = {"now": NOW, "start": START}
-MAIN = "5WT00701"
+MAIN, SHARED, BOBS, CLOSED = "5WT00701", "5WT00702", "5WT00703", "5WT00704"
+#: What each login sees, and with which authority.
+SEEN = {
+    "default": {MAIN: "owner", SHARED: "owner", BOBS: "owner", CLOSED: "owner"},
+    "alice": {MAIN: "owner", SHARED: "owner"},
+    "bob": {SHARED: "read-only", BOBS: "owner"},
+}
 
 
 class Client:
     """A logged-in reader of a simulator over real HTTP."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Simulator, login: str) -> None:
         self.http = httpx2.Client(base_url=simulator.url, timeout=30)
         self.login = {
             "grant_type": "refresh_token",
             "client_secret": simulator.client_secret,
-            "refresh_token": simulator.refresh_token,
+            "refresh_token": simulator.logins[login],
         }
 
     def refresh(self) -> None:
@@ -42,6 +48,12 @@ class Client:
         return items
 
 
+def listed(client: Client) -> dict[str, str]:
+    """Return the authority levels by account that the API lists for a client."""
+    items = client.get("/customers/me/accounts").json()["data"]["items"]
+    return {item["account"]["account-number"]: item["authority-level"] for item in items}
+
+
 Start = Callable[..., Simulator]
 
 
@@ -57,16 +69,16 @@ def sim(start: Start) -> Simulator:
     return start()
 
 
-Connect = Callable[[Simulator], Client]
+Connect = Callable[..., Client]
 
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    """Log in to a brokerage; the connection is closed after the test."""
+    """Log in to a brokerage, by default as `default`; the connection is closed after the test."""
     with ExitStack() as stack:
 
-        def open_client(simulator: Simulator) -> Client:
-            client = Client(simulator)
+        def open_client(simulator: Simulator, login: str = "default") -> Client:
+            client = Client(simulator, login)
             stack.callback(client.http.close)
             client.refresh()
             return client
@@ -77,6 +89,16 @@ def connect() -> Iterator[Connect]:
 @pytest.fixture
 def client(sim: Simulator, connect: Connect) -> Client:
     return connect(sim)
+
+
+@pytest.fixture
+def alice(sim: Simulator, connect: Connect) -> Client:
+    return connect(sim, "alice")
+
+
+@pytest.fixture
+def bob(sim: Simulator, connect: Connect) -> Client:
+    return connect(sim, "bob")
 
 
 @pytest.fixture(scope="session")

@@ -192,3 +192,9 @@ def test_the_command_line_serves_until_it_is_stopped(stop: signal.Signals) -> No
     assert (process.returncode, rest) == (0, "")
     for word in ("simulator-client-secret", "simulator-refresh-token", "TASTY_API_URL=http://127.0.0.1:", MAIN):
         assert word in greeting
+    for token, sees in (
+        ("simulator-refresh-token", "all accounts"),
+        ("simulator-refresh-alice", "5WT00701 (owner), 5WT00702 (owner)"),
+        ("simulator-refresh-bob", "5WT00702 (read-only), 5WT00703 (owner)"),
+    ):
+        assert [line for line in greeting.splitlines() if token in line and line.endswith(sees)]
