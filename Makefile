@@ -3,16 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
+MONOLITH_PORT ?= 8000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help demo dev doctor test check lock clean
+.PHONY: help demo dev monolith doctor test check readers lock clean
 
 help:
-	@echo "make demo    sync a whole simulated brokerage into data/demo.duckdb and show what came of it"
-	@echo "make dev     open the Dagster UI on http://127.0.0.1:$(PORT)"
-	@echo "make doctor  check configuration, login, API and warehouse"
-	@echo "make test    lint, types, architecture and all tests, with a real Postgres"
-	@echo "make lock    pin the newest versions that fit pyproject.toml"
+	@echo "make demo      sync a whole simulated brokerage into data/demo.duckdb and show what came of it"
+	@echo "make dev       open the Dagster UI on http://127.0.0.1:$(PORT)"
+	@echo "make monolith  an example Django application on the simulator, on http://127.0.0.1:$(MONOLITH_PORT)"
+	@echo "make doctor    check configuration, login, API and warehouse"
+	@echo "make test      lint, types, architecture and all tests, with a real Postgres"
+	@echo "make lock      pin the newest versions that fit pyproject.toml"
 
 $(VENV)/.runtime: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12")'
@@ -33,6 +35,9 @@ demo: $(VENV)/.runtime
 dev: $(VENV)/.runtime
 	@$(BIN)/tasty-pipeline dev --port $(PORT)
 
+monolith: $(VENV)/.dev
+	@$(BIN)/python examples/monolith/run.py --port $(MONOLITH_PORT) --dagster-port $(PORT)
+
 doctor: $(VENV)/.runtime
 	@$(BIN)/tasty-pipeline doctor
 
@@ -46,6 +51,10 @@ check: $(VENV)/.dev
 test: check
 	$(BIN)/pytest -n 2 --dist loadfile
 
+# 100 readers on a million transactions; some minutes
+readers: $(VENV)/.dev
+	$(BIN)/python benchmarks/readers.py
+
 # uv only writes the two files here; nothing else of it is needed
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
@@ -53,7 +62,7 @@ lock:
 	$(VENV)-lock/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate --no-emit-index-url --no-emit-find-links --group build -o requirements.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-annotate --no-emit-index-url --no-emit-find-links -c requirements.lock --group build --group dev -o requirements-dev.lock pyproject.toml
+		--no-annotate --no-emit-index-url --no-emit-find-links -c requirements.lock --extra django --group build --group dev -o requirements-dev.lock pyproject.toml
 	rm -rf $(VENV)-lock
 
 clean:

@@ -114,7 +114,7 @@ def _table(
 
 accounts = _table(
     "accounts",
-    "Every account that the login may see, closed ones too.",
+    "Every account that a login may see, closed ones too; which login sees it is in connection_accounts.",
     ("account_number",),
     [
         _text("account_number", "The broker's account number.", required=True),
@@ -132,12 +132,6 @@ accounts = _table(
         _instant("opened_at", "When the account was opened.", expected=True),
         _instant("closed_at", "When the account was closed."),
         _instant("created_at", "When the broker created its record.", expected=True),
-        _text(
-            "authority_level",
-            "What the login may do, such as owner or read-only.",
-            expected=True,
-            vocabulary=vocabulary.AUTHORITY_LEVELS,
-        ),
         _text("day_trader_status", "The broker's day-trader flag, as text.", expected=True),
         _text("investment_objective", "Stated investment objective."),
         _text("investment_time_horizon", "Stated investment horizon."),
@@ -158,7 +152,7 @@ accounts = _table(
         _json("external_accounts", "Linked accounts elsewhere, as the API sends them."),
         _text("external_fdid", "Firm-designated identifier for audit-trail reports."),
         _text("external_id", "The account's external identifier."),
-        _instant("removed_at", "Since when two agreeing answers no longer list the account.", api=None),
+        _instant("removed_at", "Since when no connection lists the account any more.", api=None),
         *_mirrored(),
     ],
 )
@@ -490,6 +484,119 @@ sync_log = _table(
     ],
     sa.CheckConstraint("result IN ('published', 'failed')", name="result"),
     sa.Index(None, "table_name", "account_number", "read_started_at"),
+)
+
+# where an application sets the current user, '' stands for every user and 'nobody' for none
+_AN_OWNER = "owner NOT IN ('', 'nobody')"
+
+connections = _table(
+    "connections",
+    "The TastyTrade logins. `default` is the environment's own; of the others the credentials are stored sealed.",
+    ("connection_id",),
+    [
+        _text("connection_id", "Its name: `default`, or what its maker chose.", api=None, required=True),
+        _text("owner", "The application's user that it belongs to, as text; null is the operator's.", api=None),
+        _text("label", "A name for people.", api=None, required=True),
+        _flag("sandbox", "Whether it is a login of the sandbox.", api=None, required=True),
+        _text(
+            "sealed_credentials",
+            "Refresh token, and client secret if it has its own, sealed for the pipeline; null for `default` and after "
+            "a disconnection.",
+            api=None,
+        ),
+        _instant("connected_at", "When the credentials were last stored.", api=None, required=True),
+        _instant("disconnected_at", "When its owner or the operator ended it.", api=None),
+        _text("state", "active or needs reauthorisation; null until credentials are first tried.", api=None),
+        _text("state_reason", "Why it needs reauthorisation, without credentials.", api=None),
+        _instant("state_changed_at", "Since when it is in this state.", api=None),
+        _text("refused_login", "Keyed digest of the login that was refused and is not tried again.", api=None),
+    ],
+    sa.CheckConstraint("state IN ('active', 'needs reauthorisation')", name="state"),
+    sa.CheckConstraint(_AN_OWNER, name="owner"),
+    sa.Index(None, "owner"),
+)
+
+connection_accounts = _table(
+    "connection_accounts",
+    "Which login sees which account; two logins may see one account.",
+    ("connection_id", "account_number"),
+    [
+        _text("connection_id", "The connection.", api=None, required=True),
+        _text("account_number", "The account.", required=True),
+        _text(
+            "authority_level",
+            "What the login may do, such as owner or read-only.",
+            expected=True,
+            vocabulary=vocabulary.AUTHORITY_LEVELS,
+        ),
+        _instant("removed_at", "Since when the login no longer lists it, or is disconnected.", api=None),
+        *_provenance(),
+    ],
+    sa.Index(None, "account_number"),
+)
+
+access_tokens = _table(
+    "access_tokens",
+    "Access tokens between two runs, each sealed with its own connection's credentials.",
+    ("connection_id",),
+    [
+        _text("connection_id", "The connection.", api=None, required=True),
+        _text("sealed_token", "The token; only who holds the credentials can open it.", api=None, required=True),
+        _instant("expires_at", "When it ends.", api=None, required=True),
+    ],
+)
+
+sealing_keys = _table(
+    "sealing_keys",
+    "Public halves of the pipeline's key pairs: applications seal credentials with the one that is not retired.",
+    ("key_id",),
+    [
+        _text("key_id", "Its name, which stands in everything that was sealed with it.", api=None, required=True),
+        _text("public_key", "The public key of a libsodium sealed box, base64.", api=None, required=True),
+        _instant("created_at", "When the pair was made.", api=None, required=True),
+        _instant("retired_at", "Since when a newer one is used instead.", api=None),
+    ],
+)
+
+sync_requests = _table(
+    "sync_requests",
+    "What applications ask for: a synchronisation of a user's accounts, and how far it has come.",
+    ("request_id",),
+    [
+        _text("request_id", "Unique id, chosen by the application.", api=None, required=True),
+        _text("owner", "The user whose connections are to be synchronised.", api=None, required=True),
+        _instant("requested_at", "When it was asked for.", api=None, required=True),
+        _text("state", "queued, running, done or failed.", api=None, required=True),
+        _text("run_id", "The Dagster run that works on it.", api=None),
+        _instant("started_at", "When the run began.", api=None),
+        _instant("ended_at", "When it was done or failed.", api=None),
+        _json("progress", "By table: state (queued, running, done, failed), rows_read, rows_written.", api=None),
+        _text("error", "Why it failed, without credentials.", api=None),
+    ],
+    sa.CheckConstraint("state IN ('queued', 'running', 'done', 'failed')", name="state"),
+    sa.CheckConstraint(_AN_OWNER, name="owner"),
+    # one at a time for each user: a double click finds the first one
+    sa.Index(
+        "sync_requests_open_idx", "owner", unique=True, postgresql_where=sa.text("state IN ('queued', 'running')")
+    ),
+    sa.Index(None, "owner", "requested_at"),
+)
+
+changes = _table(
+    "changes",
+    "The change feed: every row that a publication wrote, in the order of the commits, without a gap.",
+    ("sequence",),
+    [
+        _whole("sequence", "1, 2, 3 ...: whoever has seen n has missed nothing before it.", api=None, required=True),
+        _text("table_name", "The table.", api=None, required=True),
+        _text("account_number", "The account of the row.", api=None, required=True),
+        _json("row_key", "The row's key, by column.", api=None, required=True),
+        _text("kind", "insert, update or remove.", api=None, required=True),
+        _instant("changed_at", "When it was published.", api=None, required=True),
+        _text("run_id", "The run that published it.", api=None, required=True),
+    ],
+    sa.CheckConstraint("kind IN ('insert', 'update', 'remove')", name="kind"),
+    sa.Index(None, "account_number", "sequence"),
 )
 
 MIRRORED = {table.name: table for table in (accounts, positions, balances, balance_snapshots, transactions)}

@@ -84,7 +84,6 @@ IN_NO_SOURCE = {
 }
 # (table, field) -> why its absence is drift although the SDK's model does not require it
 EXPECTED_WITHOUT_THE_SDK = {
-    ("accounts", "authority-level"): "the SDK drops it; it stands beside the account in every answer",
     ("balances", "currency"): "the SDK drops it; part of the key",
     ("balance_snapshots", "currency"): "the SDK drops it; part of the key",
     ("balance_snapshots", "time-of-day"): "part of the key; only the current balance has none, and is no snapshot",
@@ -188,6 +187,16 @@ def test_expected_columns_are_the_sdks_required_fields(table: str) -> None:
     expected = {field for field, column in columns(table).items() if column.info["expected"]}
     assert expected - required == {field for name, field in EXPECTED_WITHOUT_THE_SDK if name == table}
     assert required <= expected
+
+
+def test_what_a_login_may_do_is_expected_beside_each_account_of_the_list() -> None:
+    """The SDK drops it."""
+    fields = {column.info["api"]: column.info["expected"] for column in schema.connection_accounts.columns}
+    assert {field: expected for field, expected in fields.items() if field} == {
+        "account-number": True,
+        "authority-level": True,
+    }
+    assert "authority-level" in official("accounts")
 
 
 @pytest.mark.parametrize("table", TABLES)

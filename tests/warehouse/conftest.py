@@ -3,11 +3,14 @@
 import datetime as dt
 import subprocess
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -15,6 +18,7 @@ from tasty_pipeline.core import schema
 from tasty_pipeline.core.warehouse import Merge, Warehouse
 
 from .files import warehouse_at
+from .users import KINDS, Session, fill, member_of, session
 
 READ_AT = dt.datetime(2026, 3, 6, 21, 30, 0, 123456, tzinfo=dt.UTC)
 
@@ -22,6 +26,7 @@ MakeRow = Callable[..., dict[str, Any]]
 MergeRows = Callable[..., Merge]
 AllRows = Callable[[Warehouse], list[dict[str, Any]]]
 Python = Callable[..., "subprocess.Popen[str]"]
+As = Callable[..., Session]
 
 
 @pytest.fixture
@@ -87,3 +92,33 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "data" / "warehouse.duckdb"
     warehouse_at(path).migrate()
     return path
+
+
+@pytest.fixture(scope="session")
+def two_users(postgres_url: str) -> Iterator[str]:
+    """A database with two users and a row of everything, for tests that leave it as it is."""
+    name = f"users_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy".encode())
+        url = postgres_url.rpartition("/")[0] + f"/{name}"
+        fill(url)
+        yield url
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(scope="session")
+def logins(two_users: str) -> Iterator[dict[str, str]]:
+    """The database's URL for a member of each role, and for somebody who is a member of none."""
+    with ExitStack() as stack:
+        kinds = ("tasty_pipeline", *KINDS)
+        yield {kind: stack.enter_context(member_of(two_users, kind)) for kind in kinds} | {
+            "owner": two_users,
+            "stranger": stack.enter_context(member_of(two_users)),
+        }
+
+
+@pytest.fixture
+def acting(logins: dict[str, str]) -> Iterator[As]:
+    """Opens a session of a member of a role that acts as a user."""
+    with ExitStack() as stack:
+        yield lambda kind, user=None: stack.enter_context(session(logins[kind], user))

@@ -139,8 +139,8 @@ def test_a_role_that_may_not_create_the_schema_has_no_right(postgres_database: s
     assert "grant the role CREATE" in error.remedy
 
 
-def test_a_schema_that_an_administrator_made_is_enough(postgres_database: str, admin: Run, role: str) -> None:
-    admin(f"CREATE SCHEMA tasty AUTHORIZATION {role}")
+def test_schemas_that_an_administrator_made_are_enough(postgres_database: str, admin: Run, role: str) -> None:
+    admin(f"CREATE SCHEMA tasty AUTHORIZATION {role}", f"CREATE SCHEMA tasty_v1 AUTHORIZATION {role}")
     warehouse = open_warehouse(_url(postgres_database, login=f"{role}:{CANARY}"))
     assert warehouse.migrate() == warehouse.version()
 

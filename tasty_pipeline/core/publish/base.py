@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from tasty_pipeline.core import payloads, schema
 from tasty_pipeline.core.broker import Meter, Window
 from tasty_pipeline.core.payloads import Parsed, Row
+from tasty_pipeline.core.publish.feed import tell
 from tasty_pipeline.core.warehouse import Reader, Warehouse, Writer
 
 # where each table that is kept by day holds its day
@@ -87,12 +88,16 @@ class _Undo(Exception):  # noqa: N818 - not an error: it rolls a dry run back
 
 @contextmanager
 def transaction(warehouse: Warehouse, run: Run, *locks: str) -> Iterator[Writer]:
-    """Open the publishing transaction; a dry run goes all the way and is then rolled back."""
+    """Open the publishing transaction, and tell the change feed at its end what was written.
+
+    A dry run goes all the way and is then rolled back.
+    """
     try:
         with warehouse.write(*locks) as writer:
             yield writer
             if run.dry_run:
                 raise _Undo  # noqa: TRY301 - rolls back by leaving
+            tell(writer, run.run_id, run.now())
     except _Undo:
         pass
 
@@ -130,11 +135,8 @@ def mark_removed(writer: Writer, table: sa.Table, run: Run, answer: Answer, gone
     if not gone:
         return 0
     keys = writer.stage(table, gone)
-    return writer.execute(
-        sa.update(table)
-        .where(table.c.removed_at.is_(None), sa.exists().where(same_key(table, keys, table)))
-        .values(removed_at=answer.ended_at, synced_at=answer.started_at, run_id=run.run_id)
-    )
+    marks = {"removed_at": answer.ended_at, "synced_at": answer.started_at, "run_id": run.run_id}
+    return writer.remove(table, table.c.removed_at.is_(None), sa.exists().where(same_key(table, keys, table)), **marks)
 
 
 def delete_gone(writer: Writer, table: sa.Table, gone: Sequence[Row]) -> int:
@@ -142,7 +144,7 @@ def delete_gone(writer: Writer, table: sa.Table, gone: Sequence[Row]) -> int:
     if not gone:
         return 0
     keys = writer.stage(table, gone)
-    return writer.execute(sa.delete(table).where(sa.exists().where(same_key(table, keys, table))))
+    return writer.remove(table, sa.exists().where(same_key(table, keys, table)))
 
 
 def live_rows(table: sa.Table, account: str, start: date | None = None, end: date | None = None) -> list[Any]:

@@ -3,6 +3,8 @@
 Whether too much is missing is decided before the transaction, in `core.sync`.
 """
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from tasty_pipeline.core import schema
@@ -19,17 +21,25 @@ from tasty_pipeline.core.publish.base import (
 )
 from tasty_pipeline.core.warehouse import Reader, Writer
 
+# the broker's own two: both may stand in one warehouse, on accounts and logins of their own
+BROKERS = frozenset({"production", "sandbox"})
 
-def refuse_other_environment(reader: Reader, run: Run) -> None:
-    """Raise `ConfigurationError` where the tables hold another environment's data (simulator, sandbox, production)."""
-    found = reader.scalar(
-        sa.select(schema.sync_log.c.environment)
-        .where(schema.sync_log.c.result == "published", schema.sync_log.c.environment != run.environment)
-        .limit(1)
-    )
+
+def refuse_other_environment(reader: Reader, run: Run, accounts: Collection[str] = ()) -> None:
+    """Raise `ConfigurationError` where the tables hold another environment's data (simulator, sandbox, production).
+
+    A simulator's data stand alone. Production and the sandbox may stand side by side, but never under one connection
+    or, where `accounts` are named, as one account.
+    """
+    log = schema.sync_log
+    other = [log.c.result == "published", log.c.environment != run.environment]
+    found = {row["environment"] for row in reader.rows(sa.select(log.c.environment).where(*other).distinct())}
+    if found and found | {run.environment} <= BROKERS:
+        mine = sa.or_(log.c.connection == run.connection, log.c.account_number.in_(sorted(accounts)))
+        found = {row["environment"] for row in reader.rows(sa.select(log.c.environment).where(*other, mine).limit(1))}
     if found:
         raise ConfigurationError(
-            f"This warehouse holds data read from {found}, and this session reads {run.environment}.",
+            f"This warehouse holds data read from {min(found)}, and this session reads {run.environment}.",
             "point TASTY_WAREHOUSE_URL at another database; real, sandbox and simulated accounts are never mixed.",
         )
 

@@ -40,6 +40,12 @@ class Session(Protocol):
     def load(self, stage: sa.Table, rows: pa.Table) -> None:
         """Put all rows into an empty temporary table."""
 
+    def lock(self, name: str) -> None:
+        """Hold a lock from here to the end of the transaction; nothing to do where there is one writer anyway."""
+
+    def notify(self, channel: str, text: str) -> None:
+        """Tell whoever listens in this database, at the commit; nothing to do where nobody can listen."""
+
 
 @dataclass(frozen=True)
 class Merge:
@@ -87,6 +93,8 @@ class Writer(Reader):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._numbers = count(1)
+        # which rows of which table were written, for as long as the transaction lasts: see `merging.changes_of`
+        self.written: list[tuple[sa.Table, sa.Table]] = []
 
     def stage(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> sa.Table:
         """Load rows into a fresh temporary table like `table` but without constraints, and return it.
@@ -122,7 +130,23 @@ class Writer(Reader):
                 f"{table.name}: {merge.inserted} new and {merge.updated} changed rows were found, {written} written.",
                 "run it again; somebody else is writing to the same rows without the pipeline's lock.",
             )
+        if merge.changed:
+            self.written.append((table, changes))
         return merge
+
+    def remove(self, table: sa.Table, *conditions: sa.ColumnElement[bool], **marks: Any) -> int:
+        """Delete the rows that meet all conditions or, with `marks`, set these columns of them; return how many.
+
+        Either way they stand as removed in `written`.
+        """
+        removed = merging.changes_of(table, f"removed_{next(self._numbers)}_{table.name}")
+        self._create(removed)
+        names = [column.name for column in removed.columns]
+        if not self.execute(sa.insert(removed).from_select(names, merging.removals(table, conditions))):
+            return 0
+        self.written.append((table, removed))
+        chosen = sa.exists().where(merging.same_key(table, removed, table))
+        return self.execute((sa.update(table).values(marks) if marks else sa.delete(table)).where(chosen))
 
     def diff(self, table: sa.Table, staged: sa.Table, *, newer_only: bool = False) -> Merge:
         """Return what `merge` would do, writing nothing."""
@@ -139,6 +163,14 @@ class Writer(Reader):
     def execute(self, statement: sa.Update | sa.Delete | sa.Insert) -> int:
         """Run one statement that changes rows; return how many."""
         return self._session.run(*dialects.compiled(statement, self._session.dialect))
+
+    def lock(self, name: str) -> None:
+        """Take one more lock, after those that the transaction began with; raises WarehouseLockedError as `write`."""
+        self._session.lock(name)
+
+    def notify(self, channel: str, text: str) -> None:
+        """Tell whoever listens in a Postgres database, when and only when the transaction is committed."""
+        self._session.notify(channel, text)
 
     def _create(self, table: sa.Table) -> None:
         self._session.run(str(CreateTable(table).compile(dialect=self._session.dialect)))

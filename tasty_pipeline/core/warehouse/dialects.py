@@ -43,6 +43,11 @@ class _DuckDBTypes(pg.PGTypeCompiler):
         return f"DECIMAL({PRECISION}, {SCALE})" if type_.precision is None else super().visit_NUMERIC(type_, **kw)
 
 
+class _DuckDBSQL(pg.PGCompiler):
+    def visit_jsonb_build_object_func(self, fn: sa.Function[Any], **kw: Any) -> str:
+        return f"json_object{self.function_argspec(fn, **kw)}"
+
+
 class _DuckDBDDL(pg.PGDDLCompiler):
     def post_create_table(self, table: sa.Table) -> str:  # noqa: ARG002 - SQLAlchemy's signature
         # no ON COMMIT DROP: temporary tables go with the connection, which lives for one transaction
@@ -54,6 +59,7 @@ class DuckDBDialect(pg.PGDialect):
 
     supports_statement_cache = True
     type_compiler_cls = _DuckDBTypes
+    statement_compiler = _DuckDBSQL
     ddl_compiler = _DuckDBDDL
     colspecs = {**pg.PGDialect.colspecs, sa.Numeric: _ExactNumeric}  # noqa: RUF012 - SQLAlchemy's attribute
 

@@ -129,6 +129,12 @@ class _DuckDBSession:
         with explained(self._label):
             self._connection.execute(sql)
 
+    def lock(self, name: str) -> None:
+        pass  # a transaction that writes is the only one
+
+    def notify(self, channel: str, text: str) -> None:
+        pass  # nobody can listen to a file
+
     def load(self, stage: sa.Table, rows: pa.Table) -> None:
         view = f"arrow_{stage.name}"
         with explained(self._label):

@@ -7,6 +7,7 @@ write to, every row that it compares; so the differences are found by a plain re
 keys, and only those keys are inserted or updated.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,7 +36,10 @@ def stage_of(table: sa.Table, name: str) -> sa.Table:
 
 
 def changes_of(table: sa.Table, name: str) -> sa.Table:
-    """Describe the temporary table that holds what a merge is about to do."""
+    """Describe the temporary table that holds what a merge or a removal is about to do, by row: see `told`.
+
+    Its column `change` says insert, update or remove.
+    """
     columns = [sa.Column(column, table.columns[column].type) for column in told(table)]
     return temporary(name, [*columns, sa.Column("change", sa.Text())])
 
@@ -65,6 +69,12 @@ def differences(table: sa.Table, staged: sa.Table, *, newer_only: bool) -> sa.Se
         .select_from(staged.outerjoin(table, same_key(table, table, staged)))
         .where(sa.or_(is_new, differs))
     )
+
+
+def removals(table: sa.Table, conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
+    """Select the rows that are about to be removed."""
+    change = sa.literal("remove", sa.Text()).label("change")
+    return sa.select(*(table.columns[name] for name in told(table)), change).where(*conditions)
 
 
 def insertion(table: sa.Table, staged: sa.Table, changes: sa.Table) -> sa.Insert:

@@ -92,8 +92,14 @@ class _PostgresSession:
         for name, value in settings.items():
             self.fetch("SELECT set_config(%s, %s, true)", (name, value))
         for lock in sorted(set(locks)):
-            with self._explain.waiting_for(lock):
-                self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_number(lock),))
+            self.lock(lock)
+
+    def lock(self, name: str) -> None:
+        with self._explain.waiting_for(name):
+            self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_number(name),))
+
+    def notify(self, channel: str, text: str) -> None:
+        self.fetch("SELECT pg_notify(%s, %s)", (channel, text))
 
     def fetch(self, sql: str, parameters: Any = None) -> tuple[list[str], list[tuple[Any, ...]]]:
         with self._explain.working():

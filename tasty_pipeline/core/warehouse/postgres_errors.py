@@ -34,13 +34,17 @@ _CONNECT_REMEDIES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("resolve", "translate host name", "not known"), "correct the host in TASTY_WAREHOUSE_URL."),
     (("",), "start the server, or correct host and port in TASTY_WAREHOUSE_URL, and look after firewalls between."),
 )
+_RIGHTS = (
+    "have an administrator grant the role CREATE and TEMPORARY on the database, or make it own the schemas tasty and "
+    "tasty_v1; where another role owns the tables, `GRANT tasty_pipeline TO` it is enough."
+)
 # (errors, class, what happened, what to do); the first that fits
 _MEANINGS: tuple[tuple[tuple[type[psycopg.Error], ...], type[TastyError], str, str], ...] = (
     (
         (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction),
         WarehouseRightsError,
         "does not allow it",
-        "have an administrator grant the role CREATE and TEMPORARY on the database, or make it own schema tasty.",
+        _RIGHTS,
     ),
     (
         (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure),
