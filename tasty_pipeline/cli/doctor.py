@@ -1,50 +1,24 @@
 """`tasty-pipeline doctor`: what is set (never its value), what is reachable, what is wrong and what to do."""
 
-import asyncio
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from rich.console import Console
-from rich.markup import escape
 
 from tasty_pipeline import migrations
-from tasty_pipeline.core import schema
-from tasty_pipeline.core.broker import BrokerConfig, Credentials, connect
-from tasty_pipeline.core.errors import SchemaVersionError, TastyError, WarehouseError
+from tasty_pipeline.cli.report import Report
+from tasty_pipeline.cli.trying import try_login
+from tasty_pipeline.core import connections, schema
+from tasty_pipeline.core.connections import Connection
+from tasty_pipeline.core.errors import ConfigurationError, SchemaVersionError, TastyError, WarehouseError
 from tasty_pipeline.core.settings import VARIABLES, Settings, read_settings
 from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
 
 _PATIENCE_SECONDS = 15.0
-
-
-@dataclass
-class Report:
-    """Lines for people, and how many of them are failures."""
-
-    console: Console
-    failures: int = field(default=0)
-
-    def heading(self, text: str) -> None:
-        """Begin a part."""
-        self.console.print(f"\n[bold]{text}[/]")
-
-    def good(self, text: str) -> None:
-        """Report what is as it should be."""
-        self.console.print(f"  [green]ok[/]    {escape(text)}", soft_wrap=True)
-
-    def note(self, text: str) -> None:
-        """Report a fact."""
-        self.console.print(f"  [dim]note[/]  {escape(text)}", soft_wrap=True)
-
-    def bad(self, error: TastyError) -> None:
-        """Report what is wrong and what to do."""
-        self.failures += 1
-        self.console.print(f"  [bold red]FAIL[/]  {escape(error.what)}", soft_wrap=True)
-        self.console.print(f"        To do: {escape(error.remedy)}", soft_wrap=True)
+ROLES = ("tasty_pipeline", "tasty_reader", "tasty_app")
 
 
 def doctor() -> int:
@@ -52,7 +26,9 @@ def doctor() -> int:
     report = Report(Console())
     settings = _configuration(report)
     if settings:
-        _api(report, settings)
+        warehouse, stored = _found(settings)
+        _credentials(report, settings, stored)
+        _api(report, settings, warehouse)
         _warehouse(report, settings)
     report.console.print()
     if report.failures:
@@ -67,42 +43,52 @@ def _configuration(report: Report) -> Settings | None:
     for name, meaning in VARIABLES.items():
         report.note(f"{name} is {'set' if os.environ.get(name, '').strip() else 'not set'}: {meaning}")
     try:
-        settings = read_settings()
+        return read_settings()
     except TastyError as error:
         report.bad(error)
         return None
+
+
+def _found(settings: Settings) -> tuple[Warehouse | None, list[Connection]]:
+    """Return the warehouse where its tables can be used, and what is stored; what is wrong is told in its own part."""
+    try:
+        warehouse = open_warehouse(settings.warehouse_url, wait_seconds=_PATIENCE_SECONDS)
+        if not connections.has_tables(warehouse):
+            return None, []
+        return warehouse, _stored(warehouse, settings)
+    except TastyError:
+        return None, []
+
+
+def _stored(warehouse: Warehouse, settings: Settings) -> list[Connection]:
+    return [each for each in connections.live_connections(warehouse, settings) if not each.is_default]
+
+
+def _credentials(report: Report, settings: Settings, stored: Sequence[Connection]) -> None:
+    if stored and not settings.refresh_token:
+        report.good(f"TT_REFRESH is not set: only stored connections are synchronised, {len(stored)} of them")
+        return
     try:
         settings.credentials()
     except TastyError as error:
         report.bad(error)
     else:
         report.good("the credentials are there")
-    return settings
 
 
-def _api(report: Report, settings: Settings) -> None:
+def _api(report: Report, settings: Settings, warehouse: Warehouse | None) -> None:
     report.heading("Login and API")
     if not settings.has_credentials:
         report.note("not tried without credentials; `make demo` and `make dev` use the simulator")
         return
+    limits = {"timeout_seconds": _PATIENCE_SECONDS, "retry_budget_seconds": _PATIENCE_SECONDS}
     try:
-        environment, accounts = asyncio.run(_accounts(settings))
+        own = Connection(connection_id=connections.DEFAULT, sandbox=settings.sandbox)
+        if warehouse:
+            own = connections.find_connection(warehouse, settings, connections.DEFAULT)
+        report.good(str(try_login(connections.login_of(own, settings, **limits), warehouse)))
     except TastyError as error:
         report.bad(error)
-        return
-    report.good(f"logged in to {environment}; it lists {accounts} {'account' if accounts == 1 else 'accounts'}")
-
-
-async def _accounts(settings: Settings) -> tuple[str, int]:
-    config = BrokerConfig(
-        url=settings.api_url,
-        sandbox=settings.sandbox,
-        timeout_seconds=_PATIENCE_SECONDS,
-        retry_budget_seconds=_PATIENCE_SECONDS,
-    )
-    async with connect(Credentials(*settings.credentials()), config) as broker:
-        await broker.log_in()
-        return broker.environment, len(await broker.accounts())
 
 
 def _warehouse(report: Report, settings: Settings) -> None:
@@ -117,10 +103,60 @@ def _warehouse(report: Report, settings: Settings) -> None:
         report.good(f"{warehouse.label} can be read; its schema version is {version}")
         if version == migrations.head():
             _state(report, warehouse)
+            _roles(report, warehouse)
+            _connections(report, settings, warehouse)
         else:
             report.note(f"the next sync brings the schema to {migrations.head()}")
     except TastyError as error:
         report.bad(error)
+
+
+def _roles(report: Report, warehouse: Warehouse) -> None:
+    if warehouse.kind != "postgres":
+        return
+    name = sa.column("rolname", sa.Text())
+    with warehouse.read() as reader:
+        found = reader.rows(
+            sa.select(name).select_from(sa.table("pg_roles", schema="pg_catalog")).where(name.in_(ROLES))
+        )
+    missing = sorted(set(ROLES) - {row["rolname"] for row in found})
+    if missing:
+        report.note(
+            f"the roles {', '.join(missing)} are missing, which applications connect with or are members of; an "
+            "administrator of the server makes them with: SELECT tasty.make_roles()"
+        )
+    else:
+        report.good(f"the roles {', '.join(ROLES)} are there")
+
+
+def _connections(report: Report, settings: Settings, warehouse: Warehouse) -> None:
+    report.heading("Stored connections")
+    with warehouse.read() as reader:
+        key = connections.key_state(reader, settings.sealing_keys)
+    _key(report, settings, key)
+    for each in _stored(warehouse, settings):
+        try:
+            refused = connections.refused_before(connections.login_of(each, settings))
+        except TastyError as error:
+            report.bad(error)
+            continue
+        if refused:
+            report.bad(refused)
+        else:
+            report.good(f"{each.connection_id} of owner {each.owner or '(operator)'} is {each.state or 'new'}")
+
+
+def _key(report: Report, settings: Settings, key: connections.KeyState) -> None:
+    if key.current is None:
+        report.note("there is no key to seal credentials with yet; `tasty-pipeline keygen` makes it")
+    elif key.current in key.held:
+        report.good(f"credentials are sealed for the key {key.current}, and {settings.sealing_keys} holds it")
+    else:
+        raise ConfigurationError(
+            f"Credentials are sealed for the key {key.current}, which {settings.sealing_keys} does not hold.",
+            "restore the key file, or set TASTY_SEALING_KEYS to where it is; if it is lost, run `tasty-pipeline keygen "
+            "--rotate` and have everybody connect again.",
+        )
 
 
 def _refuse_unknown(version: str, label: str) -> None:

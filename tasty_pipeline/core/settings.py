@@ -13,14 +13,16 @@ from tasty_pipeline.core.errors import ConfigurationError
 
 DEFAULT_WAREHOUSE_URL = "duckdb:///data/warehouse.duckdb"
 DEFAULT_HISTORY_START = date(2017, 1, 1)
+DEFAULT_SEALING_KEYS = Path("data/sealing-keys")
 
 VARIABLES: Mapping[str, str] = {
-    "TT_SECRET": "OAuth client secret of the login",
-    "TT_REFRESH": "OAuth refresh token of the login",
+    "TT_SECRET": "client secret of the OAuth application",
+    "TT_REFRESH": "OAuth refresh token of the connection `default`; without it only stored connections are read",
     "TASTY_API_URL": "base URL of the API; default production, or the sandbox if TASTY_SANDBOX=1",
     "TASTY_SANDBOX": "1 = the sandbox",
     "TASTY_WAREHOUSE_URL": f"duckdb:///PATH or postgresql://...; default {DEFAULT_WAREHOUSE_URL}",
     "TASTY_HISTORY_START": f"first day of the history, YYYY-MM-DD; default {DEFAULT_HISTORY_START}",
+    "TASTY_SEALING_KEYS": f"file of the private keys that open stored credentials; default {DEFAULT_SEALING_KEYS}",
     "TASTY_PUBLISH_COPY": "path of a read-only copy of the DuckDB file, replaced after each run; default none",
     "TASTY_UI_URL": "where the Dagster UI is, for the links in alerts; default none",
     "TASTY_ALERT_WEBHOOK": "URL that gets each alert as JSON",
@@ -44,6 +46,7 @@ class Settings:
     sandbox: bool = False
     warehouse_url: str = field(default=DEFAULT_WAREHOUSE_URL, repr=False)
     history_start: date = DEFAULT_HISTORY_START
+    sealing_keys: Path = DEFAULT_SEALING_KEYS
     publish_copy: Path | None = None
     ui_url: str | None = None
     alert_webhook: str | None = field(default=None, repr=False)
@@ -53,11 +56,14 @@ class Settings:
 
     @property
     def has_credentials(self) -> bool:
-        """Whether both halves of the login are set."""
+        """Whether both halves of the connection `default` are set."""
         return bool(self.client_secret and self.refresh_token)
 
     def credentials(self) -> tuple[str, str]:
-        """Return client secret and refresh token; raise `ConfigurationError` where one or both are missing."""
+        """Return client secret and refresh token; raise `ConfigurationError` where one or both are missing.
+
+        The client secret alone is no fault where connections are stored: it is the OAuth application's, and theirs too.
+        """
         if self.client_secret and self.refresh_token:
             return self.client_secret, self.refresh_token
         given = [
@@ -69,7 +75,7 @@ class Settings:
         raise ConfigurationError(
             what,
             "set TT_SECRET (the OAuth application's client secret) and TT_REFRESH (the refresh token of your grant); "
-            "`make demo` and `make dev` need neither.",
+            "`make demo` and `make dev` need neither. Further logins are added with `tasty-pipeline connections add`.",
         )
 
 
@@ -88,6 +94,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         sandbox=_flag("TASTY_SANDBOX", get("TASTY_SANDBOX")),
         warehouse_url=get("TASTY_WAREHOUSE_URL") or DEFAULT_WAREHOUSE_URL,
         history_start=_history_start(get("TASTY_HISTORY_START")),
+        sealing_keys=Path(get("TASTY_SEALING_KEYS") or DEFAULT_SEALING_KEYS).expanduser(),
         publish_copy=Path(copy) if copy else None,
         ui_url=get("TASTY_UI_URL"),
         alert_webhook=get("TASTY_ALERT_WEBHOOK"),

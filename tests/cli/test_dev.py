@@ -54,10 +54,15 @@ def port() -> int:
 
 
 @pytest.fixture
-def dev(tmp_path: Path, port: int, month_ago: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A `dev` started as a shell script starts a command in the background: with SIGINT ignored."""
+def dev(
+    request: pytest.FixtureRequest, tmp_path: Path, port: int, month_ago: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A `dev` started as a shell script starts a command in the background: with SIGINT ignored.
+
+    Its parameter, where it has one, are variables of its environment.
+    """
     command = [*COMMAND, "dev", "--port", str(port), "--from", month_ago]
-    home = {"DAGSTER_HOME": str(tmp_path / "data" / "dagster")}
+    home = {"DAGSTER_HOME": str(tmp_path / "data" / "dagster"), **getattr(request, "param", {})}
     with (
         (tmp_path / "log").open("wb") as log,
         subprocess.Popen(  # noqa: S603 - our own
@@ -95,18 +100,27 @@ def test_it_says_that_it_simulates_and_ctrl_c_ends_all_its_processes(
     assert not answers(f"http://127.0.0.1:{port}/server_info")
 
 
-@pytest.mark.parametrize(
-    "variables", [{"TT_SECRET": "c4nary"}, {"TT_REFRESH": "c4nary"}, {"TASTY_API_URL": "http://127.0.0.1:1"}]
-)
-def test_half_credentials_are_refused_and_never_taken_for_a_wish_to_simulate(
-    tmp_path: Path, port: int, variables: dict[str, str]
-) -> None:
-    done = run(tmp_path, "dev", "--port", str(port), **variables)
+def test_half_credentials_are_refused_and_never_taken_for_a_wish_to_simulate(tmp_path: Path, port: int) -> None:
+    done = run(tmp_path, "dev", "--port", str(port), TT_REFRESH="c4nary")
     assert done.returncode == 1
     assert done.stderr.startswith("tasty-pipeline dev: ")
     assert "What to do: set TT_SECRET" in done.stderr
     assert "SIMULATED" not in done.stdout
     assert "c4nary" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("dev", [{"TT_SECRET": "c4nary"}, {"TASTY_API_URL": "http://127.0.0.1:1"}], indirect=True)
+def test_without_a_refresh_token_it_reads_what_is_stored(dev: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    until(lambda: "Dagster UI" in log.read_text() or dev.poll() is not None, "the start")
+    said = log.read_text()
+    assert "REAL API" in said
+    assert "TT_REFRESH is not set: only stored connections are synchronised" in said
+    assert "SIMULATED" not in said
+    assert "c4nary" not in said
+    until(lambda: "dagster_webserver" in " ".join(processes_of(tmp_path).values()), "the UI")
+    dev.send_signal(signal.SIGTERM)
+    assert dev.wait(PATIENCE_SECONDS) == 0
 
 
 def test_a_taken_port_is_refused_before_anything_starts(tmp_path: Path) -> None:

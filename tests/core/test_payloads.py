@@ -27,7 +27,6 @@ ACCOUNT: Payload = {
     "is-closed": False,
     "opened-at": "2019-03-14T15:55:10.123+00:00",
     "day-trader-status": False,
-    "authority-level": "owner",
 }
 POSITION: Payload = {
     "account-number": "5WT00001",
@@ -386,11 +385,15 @@ def test_an_id_is_the_same_key_as_a_number_and_as_text() -> None:
 
 
 def test_an_account_is_lifted_out_of_its_item() -> None:
-    account = {key: value for key, value in ACCOUNT.items() if key != "authority-level"}
-    item = {"account": account, "authority-level": "read-only", "new": 1}
+    item = {"account": ACCOUNT, "authority-level": "read-only", "new": 1}
     row = payloads.parse_row(schema.accounts, payloads.account_payload(item))
-    assert (row["account_number"], row["authority_level"], row["extra"]) == ("5WT00001", "read-only", {"new": 1})
+    assert (row["account_number"], row["extra"]) == ("5WT00001", {"new": 1})
     assert set(item) == {"account", "authority-level", "new"}
+
+
+def test_what_a_login_may_do_is_told_apart_from_the_account() -> None:
+    item = {"account": ACCOUNT, "authority-level": "read-only", "new": 1}
+    assert payloads.listing_payload(item) == {"account-number": "5WT00001", "authority-level": "read-only"}
 
 
 @pytest.mark.parametrize("item", [{}, {"account": None}, {"account": []}, {"account": "5WT1", "authority-level": "x"}])

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from tasty_pipeline.core.errors import ConfigurationError
-from tasty_pipeline.core.settings import DEFAULT_HISTORY_START, DEFAULT_WAREHOUSE_URL, VARIABLES, read_settings
+from tasty_pipeline.core.settings import (
+    DEFAULT_HISTORY_START,
+    DEFAULT_SEALING_KEYS,
+    DEFAULT_WAREHOUSE_URL,
+    VARIABLES,
+    read_settings,
+)
 
 FULL = {
     "TT_SECRET": "s3cr3t-client",
@@ -15,6 +21,7 @@ FULL = {
     "TASTY_SANDBOX": "1",
     "TASTY_WAREHOUSE_URL": "postgresql://me:s3cr3t-database@localhost/tasty",
     "TASTY_HISTORY_START": "2020-02-29",
+    "TASTY_SEALING_KEYS": "secrets/sealing-keys",
     "TASTY_PUBLISH_COPY": "copies/readers.duckdb",
     "TASTY_UI_URL": "http://localhost:3000",
     "TASTY_ALERT_WEBHOOK": "https://hooks.example/s3cr3t-hook",
@@ -36,6 +43,7 @@ def test_everything_is_read() -> None:
     assert settings.sandbox
     assert settings.warehouse_url == FULL["TASTY_WAREHOUSE_URL"]
     assert settings.history_start == date(2020, 2, 29)
+    assert settings.sealing_keys == Path("secrets/sealing-keys")
     assert settings.publish_copy == Path("copies/readers.duckdb")
     assert settings.ui_url == FULL["TASTY_UI_URL"]
     assert settings.alert_webhook == FULL["TASTY_ALERT_WEBHOOK"]
@@ -48,6 +56,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     settings = read_settings({})
     assert settings.warehouse_url == DEFAULT_WAREHOUSE_URL
     assert settings.history_start == DEFAULT_HISTORY_START == date(2017, 1, 1)
+    assert settings.sealing_keys == DEFAULT_SEALING_KEYS == Path("data/sealing-keys")
     assert not settings.sandbox
     assert not settings.has_credentials
     assert [settings.api_url, settings.publish_copy, settings.alert_webhook, settings.alert_command] == [None] * 4
@@ -79,6 +88,11 @@ def test_variables_of_others_are_ignored() -> None:
 def test_no_credentials_is_a_clear_error() -> None:
     with pytest.raises(ConfigurationError, match=r"No credentials are set.*TT_SECRET.*TT_REFRESH.*make demo"):
         read_settings({}).credentials()
+
+
+def test_the_key_file_may_be_below_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert read_settings({"TASTY_SEALING_KEYS": "~/keys"}).sealing_keys == Path("/home/me/keys")
 
 
 @pytest.mark.parametrize("name", ["TT_SECRET", "TT_REFRESH"])

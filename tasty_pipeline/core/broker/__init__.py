@@ -8,8 +8,9 @@ means belongs to `core.payloads`, where rows go to `core.warehouse`. From the qu
 
 from tasty_pipeline.core.broker.broker import Broker, connect
 from tasty_pipeline.core.broker.config import BrokerConfig, Credentials
+from tasty_pipeline.core.broker.login import AccessToken
 from tasty_pipeline.core.broker.meter import Meter
 from tasty_pipeline.core.broker.reading import ProvenRead
 from tasty_pipeline.core.broker.windows import Window
 
-__all__ = ["Broker", "BrokerConfig", "Credentials", "Meter", "ProvenRead", "Window", "connect"]
+__all__ = ["AccessToken", "Broker", "BrokerConfig", "Credentials", "Meter", "ProvenRead", "Window", "connect"]

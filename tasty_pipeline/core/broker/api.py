@@ -45,7 +45,12 @@ class Api:
         except TokenRefusedError:
             response = None
         if response is None:
-            response = await self._send(path, params, await self.login.renewed(token))
+            token = await self.login.renewed(token)
+            try:
+                response = await self._send(path, params, token)
+            except TokenRefusedError:
+                self.login.distrust(token)
+                raise
         return decode.parse(response.content, path)
 
     async def _send(self, path: str, params: Params | None, token: str) -> httpx2.Response:

@@ -16,7 +16,7 @@ from tasty_pipeline.core.broker import decode, proof
 from tasty_pipeline.core.broker.api import AccountListing, Api, Params, below
 from tasty_pipeline.core.broker.config import BrokerConfig, Credentials
 from tasty_pipeline.core.broker.decode import Page
-from tasty_pipeline.core.broker.login import Login
+from tasty_pipeline.core.broker.login import AccessToken, Login
 from tasty_pipeline.core.broker.meter import Meter
 from tasty_pipeline.core.broker.reading import ProvenRead, Prover, together
 from tasty_pipeline.core.broker.transport import layers, open_wire
@@ -38,6 +38,11 @@ class Broker:
         self._api = api
         self.environment = environment
         self.meter = meter
+
+    @property
+    def access_token(self) -> AccessToken | None:
+        """The valid access token of this moment, to be kept for the next connection; None where there is none."""
+        return self._api.login.access_token
 
     async def log_in(self) -> None:
         """Makes sure that a valid access token is there; asks for none if it is."""
@@ -146,8 +151,14 @@ class Broker:
 
 
 @asynccontextmanager
-async def connect(credentials: Credentials, config: BrokerConfig) -> AsyncIterator[Broker]:
-    """A connection that lives as long as the block. Nothing is sent before the first question."""
+async def connect(
+    credentials: Credentials, config: BrokerConfig, token: AccessToken | None = None
+) -> AsyncIterator[Broker]:
+    """A connection that lives as long as the block. Nothing is sent before the first question.
+
+    `token` is one that an earlier connection of the same credentials and address had left: while it is valid, no login
+    is needed.
+    """
     # The SDK takes over a second to import: not before it is needed.
     import tastytrade  # noqa: PLC0415
 
@@ -173,4 +184,4 @@ async def connect(credentials: Credentials, config: BrokerConfig) -> AsyncIterat
             base_url=default, headers=headers, transport=transport, timeout=config.timeout_seconds
         )
         async with session, client:
-            yield Broker(Api(client, Login(session)), name, meter)
+            yield Broker(Api(client, Login(session, token)), name, meter)
