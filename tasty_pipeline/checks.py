@@ -34,6 +34,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
             checks.append(_check(table, "known_accounts", partial(_windowed, audits.known_accounts, table)))
     for table in (schema.transactions, schema.balance_snapshots):
         checks.append(_check(table, "complete", partial(_windowed, audits.complete, table)))
+    checks.append(_check(schema.accounts, "authorised", lambda reader, _: audits.authorised(reader)))
     checks.append(_check(schema.transactions, "one_partition", audits.one_partition))
     checks.append(_check(schema.transactions, "net_value", audits.net_value))
     return checks
@@ -78,6 +79,7 @@ _AUDITS = {
         "complete",
         "one_partition",
         "net_value",
+        "authorised",
     )
 }
 

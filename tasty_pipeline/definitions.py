@@ -13,7 +13,7 @@ from tasty_pipeline.checks import build_checks
 from tasty_pipeline.jobs import JOBS
 from tasty_pipeline.resources import BrokerResource, WarehouseResource
 from tasty_pipeline.schedules import SCHEDULES
-from tasty_pipeline.sensors import build_activity_sensor
+from tasty_pipeline.sensors import build_activity_sensor, build_requests_sensor
 
 
 def build_defs(**overrides: Any) -> dg.Definitions:
@@ -23,7 +23,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
         asset_checks=build_checks(),
         jobs=JOBS,
         schedules=SCHEDULES,
-        sensors=[build_activity_sensor(), *ALARMS],
+        sensors=[build_activity_sensor(), build_requests_sensor(), *ALARMS],
         resources={"broker": BrokerResource(), "warehouse": WarehouseResource(), **overrides},
         # the work waits for HTTP, so processes would only cost seconds a step
         executor=dg.in_process_executor,

@@ -16,7 +16,7 @@ from dagster._core.storage.dagster_run import RunRecord  # what the public get_r
 from dagster_shared.error import SerializableErrorInfo  # what failure events hold
 
 from tasty_pipeline.core.alerts import Alert
-from tasty_pipeline.jobs import ACCOUNTS_TAG, LOGIN_TAG
+from tasty_pipeline.jobs import ACCOUNTS_TAG
 
 INCIDENT_TAG, ALERT_TAG = "tasty/incident", "tasty/alert"
 TOLD = "told"
@@ -25,7 +25,6 @@ REMINDER = timedelta(hours=6)
 # a daemon that was down for longer need not tell what was
 LOOK_BACK = timedelta(hours=24)
 _ALL = "all of the login"
-_REFUSALS = {"AuthenticationError", "TokenRefusedError"}
 _REMEDY = " What to do: "
 _UNFORESEEN = "open the run's page: its log has the whole trace. An error without advice is a fault of this package."
 
@@ -154,25 +153,6 @@ def told_before(instance: dg.DagsterInstance, incident: Incident, failed_at: flo
 def mark(instance: dg.DagsterInstance, incident: Incident, done: str) -> None:
     """Write on the run what was done about it, so that it is not done again."""
     instance.add_run_tags(incident.run.run_id, {INCIDENT_TAG: incident.key, ALERT_TAG: done})
-
-
-def refused_login(instance: dg.DagsterInstance, login: str) -> str | None:
-    """Return the newest scheduled run with this login if the broker refused the login, and nothing logged in since.
-
-    A login that was refused stays refused until somebody acts, and repeated failed logins block the address for hours.
-    """
-    for record in instance.get_run_records(dg.RunsFilter(tags={LOGIN_TAG: login}), limit=1):
-        run = record.dagster_run
-        if run.status is dg.DagsterRunStatus.FAILURE and not logged_in_since(instance, ended_at(record)):
-            kinds = {kind for cause in incident_of(instance, run).causes for kind in cause.kind.split(", ")}
-            return run.run_id if kinds & _REFUSALS else None
-    return None
-
-
-def logged_in_since(instance: dg.DagsterInstance, moment: float) -> bool:
-    """Whether any run, also one started by hand, has read the accounts since: then the login works."""
-    event = instance.get_latest_materialization_event(dg.AssetKey("accounts"))
-    return event is not None and event.timestamp > moment
 
 
 def ended_at(record: RunRecord) -> float:

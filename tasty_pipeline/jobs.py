@@ -8,12 +8,9 @@ from datetime import timedelta
 import dagster as dg
 
 from tasty_pipeline.core import schema
-from tasty_pipeline.core.activity import login_digest
-from tasty_pipeline.core.settings import Settings
 
 # Rows are booked up to a week late (the broker's adjustments): these days are read again, and today.
 LOOKBACK = timedelta(days=10)
-LOGIN_TAG = "tasty/login"
 ACCOUNTS_TAG = "tasty/accounts"
 RANGE_START_TAG, RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -40,14 +37,18 @@ sync_activity = dg.define_asset_job(
     ),
     description="What has just changed: started by the sensor `activity`, for the accounts that changed.",
 )
+sync_request = dg.define_asset_job(
+    "sync_request",
+    # somebody waits for it: the checks are asked by the other jobs
+    selection=dg.AssetSelection.assets(*schema.MIRRORED).without_checks(),
+    description="What a user of an application asked for: everything of that user's accounts, as of now.",
+)
 check_freshness = dg.define_asset_job(
     "check_freshness",
-    selection=dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(name), "fresh") for name in schema.MIRRORED)),
-    description="Asks alone whether everything is fresh: a sync that no longer runs cannot ask.",
+    selection=dg.AssetSelection.checks(
+        *(dg.AssetCheckKey(dg.AssetKey(name), "fresh") for name in schema.MIRRORED),
+        dg.AssetCheckKey(dg.AssetKey("accounts"), "authorised"),
+    ),
+    description="Asks alone whether everything is fresh and authorised: a sync that no longer runs cannot ask.",
 )
-JOBS = [sync_portfolio, sync_history, sync_activity, check_freshness]
-
-
-def login_tags(settings: Settings) -> dict[str, str]:
-    """Return the tag that tells which login a run uses; none without credentials: the run then fails and says so."""
-    return {LOGIN_TAG: login_digest(settings)} if settings.has_credentials else {}
+JOBS = [sync_portfolio, sync_history, sync_activity, sync_request, check_freshness]

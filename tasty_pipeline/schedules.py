@@ -8,23 +8,24 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from tasty_pipeline import incidents
 from tasty_pipeline.assets.config import HistoryConfig
-from tasty_pipeline.core.settings import read_settings
+from tasty_pipeline.core import connections
+from tasty_pipeline.core.errors import TastyError
+from tasty_pipeline.core.settings import Settings, read_settings
 from tasty_pipeline.core.tradingdays import NEW_YORK, new_york_day, sessions
 from tasty_pipeline.jobs import (
-    LOGIN_TAG,
     LOOKBACK,
     RANGE_END_TAG,
     RANGE_START_TAG,
     check_freshness,
-    login_tags,
     sync_history,
     sync_portfolio,
 )
+from tasty_pipeline.resources import warehouse_from
 
 # The state at the close is there only after it: orders that fill in the last second are booked a little later.
 AFTER_CLOSE = timedelta(minutes=15)
+WAIT_SECONDS = 5.0
 
 
 def market_rest(moment: datetime) -> str | None:
@@ -54,14 +55,22 @@ def sync_portfolio_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequ
     rest = market_rest(moment)
     if rest:
         return dg.SkipReason(rest)
-    tags = login_tags(read_settings())
-    refused = incidents.refused_login(context.instance, tags[LOGIN_TAG]) if tags else None
-    if refused:
-        return dg.SkipReason(
-            f"The broker refused this login in run {refused}, and repeated failed logins block the address for hours. "
-            "What to do: mend TT_SECRET and TT_REFRESH, or materialize accounts by hand; the nightly run tries too."
-        )
-    return dg.RunRequest(run_key=_key(moment), tags=tags)
+    rest = _no_login(read_settings())
+    if rest:
+        return dg.SkipReason(rest)
+    return dg.RunRequest(run_key=_key(moment))
+
+
+def _no_login(settings: Settings) -> str | None:
+    """Return why a run could log in nowhere; None where it can, or where only the run itself can say what is wrong."""
+    try:
+        logins = connections.live_connections(warehouse_from(settings.warehouse_url, WAIT_SECONDS), settings)
+        refused = [connections.refused_before(connections.login_of(each, settings)) for each in logins]
+    except TastyError:
+        return None
+    if not logins and settings.client_secret:
+        return "No connection is stored yet, and there is no default one (TT_REFRESH is not set)."
+    return str(refused[0]) if refused and all(refused) else None
 
 
 @dg.schedule(
@@ -76,15 +85,22 @@ def sync_history_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunReques
     moment = context.scheduled_execution_time
     settings = read_settings()
     today, first = new_york_day(moment), settings.history_start
+    rest = _no_login(settings)
+    if rest:
+        return dg.SkipReason(rest)
     if today < first:
         return dg.SkipReason(f"The history starts on {first}. What to do: nothing, or change TASTY_HISTORY_START.")
     return dg.RunRequest(
         run_key=_key(moment),
-        run_config=dg.RunConfig(ops={"transactions": HistoryConfig(verify_totals=True)}),
+        run_config=dg.RunConfig(
+            ops={
+                "transactions": HistoryConfig(verify_totals=True, whole_if_new=True),
+                "balance_snapshots": HistoryConfig(whole_if_new=True),
+            }
+        ),
         tags={
             RANGE_START_TAG: max(first, today - LOOKBACK).isoformat(),
             RANGE_END_TAG: today.isoformat(),
-            **login_tags(settings),
         },
     )
 

@@ -1,31 +1,37 @@
-"""The sensor `activity`: starts a run when an account changed.
+"""The sensors that start runs: `activity` when an account changed, `sync_requests` when an application asks.
 
-Asking the API and comparing is in core.activity; who is told of failures is in alarms.py. A tick must end within a
-minute.
+Asking the API and comparing is in core.activity, the requests' table in core.requests; who is told of failures is in
+alarms.py. A tick must end within a minute.
 """
 
 import asyncio
 import time
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import dagster as dg
 
-from tasty_pipeline import incidents
+from tasty_pipeline import incidents, migrations
 from tasty_pipeline.assets.config import HistoryConfig, SyncConfig
-from tasty_pipeline.core.activity import Poll, Seen, login_digest, poll
-from tasty_pipeline.core.broker import Credentials
-from tasty_pipeline.core.errors import AuthenticationError, TastyError
+from tasty_pipeline.assets.progress import REQUEST_TAG
+from tasty_pipeline.core import connections, requests
+from tasty_pipeline.core.activity import Poll, Seen, poll
+from tasty_pipeline.core.connections import Connection
+from tasty_pipeline.core.errors import AuthenticationError, TastyError, WarehouseError
 from tasty_pipeline.core.hosts import is_loopback
+from tasty_pipeline.core.requests import SyncRequest
 from tasty_pipeline.core.settings import Settings, read_settings
 from tasty_pipeline.core.tradingdays import new_york_day
-from tasty_pipeline.jobs import ACCOUNTS_TAG, LOOKBACK, login_tags, sync_activity
-from tasty_pipeline.resources.broker import broker_config
+from tasty_pipeline.core.warehouse import Warehouse
+from tasty_pipeline.jobs import ACCOUNTS_TAG, LOOKBACK, sync_activity, sync_request
+from tasty_pipeline.resources import warehouse_from
 
 INTERVAL, DEV_INTERVAL = 30, 5
 # One answer of a tick may take this long and is asked for again for this long; the next tick is near.
 TIMEOUT_SECONDS, RETRY_SECONDS = 10.0, 10.0
+# how long a tick waits for the database, and how many logins it asks at the same time
+WAIT_SECONDS, LOGINS_AT_ONCE = 5.0, 8
 # A run that was killed may be called started for ever; after this long it no longer holds others up.
 LOST_AFTER = timedelta(hours=1)
 # A run that failed is requested again after this long, and not by every tick.
@@ -53,32 +59,60 @@ def build_activity_sensor() -> dg.SensorDefinition:
 
 
 def find_activity(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Ask, compare with what was seen, and request at most one run; an API that is down is a reason to skip."""
+    """Ask all logins, compare with what was seen, and request at most one run; an API that is down is a skip."""
     running = _under_way(context.instance)
     if running:
         return dg.SkipReason(f"Run {running} is still under way; what changes meanwhile is found after it.")
     try:
         settings = read_settings()
-        login, credentials = login_digest(settings), Credentials(*settings.credentials())
-        config = broker_config(settings, timeout_seconds=TIMEOUT_SECONDS, retry_budget_seconds=RETRY_SECONDS)
+        warehouse = warehouse_from(settings.warehouse_url, WAIT_SECONDS)
+        logins = connections.live_connections(warehouse, settings)
+        if not logins:
+            settings.credentials()  # says what to set
+        answers = asyncio.run(_ask_all(warehouse, settings, logins))
     except TastyError as error:
         return dg.SkipReason(str(error))
     seen = Seen.from_json(context.cursor).without(_failed(context.instance))
-    if seen.refused_login == login and not incidents.logged_in_since(context.instance, seen.refused_at):
-        return dg.SkipReason(
-            "The broker refused this login; it is not tried again, because repeated failed logins block the address "
-            "for hours. What to do: mend TT_SECRET and TT_REFRESH, or reset this sensor's cursor."
-        )
-    try:
-        found = asyncio.run(poll(credentials, config))
-    except AuthenticationError as error:
-        refused = replace(seen, refused_login=login, refused_at=time.time())
-        return dg.SensorResult(skip_reason=str(error), cursor=refused.to_json())
-    except TastyError as error:
-        return dg.SkipReason(str(error))
-    for account, failure in found.failures.items():
-        context.log.warning("%s was not asked: %s", account, failure)
-    return _result(settings, seen, found)
+    failures = {name: answer for name, answer in answers.items() if isinstance(answer, TastyError)}
+    polls = {name: answer for name, answer in answers.items() if isinstance(answer, Poll)}
+    found = Poll(
+        {account: told for poll in polls.values() for account, told in poll.fingerprints.items()},
+        failures | {account: error for poll in polls.values() for account, error in poll.failures.items()},
+    )
+    for name, failure in found.failures.items():
+        context.log.warning("%s was not asked: %s", name, failure)
+    if not polls and failures:
+        return dg.SkipReason(" ".join(dict.fromkeys(str(failure) for failure in failures.values())))
+    return _result(settings, seen, found, {name: list(poll.fingerprints) for name, poll in polls.items()})
+
+
+async def _ask_all(
+    warehouse: Warehouse, settings: Settings, logins: Sequence[Connection]
+) -> dict[str, Poll | TastyError]:
+    """Return what each login answered, or why it did not; a refused one is not asked."""
+    slots = asyncio.Semaphore(LOGINS_AT_ONCE)
+
+    async def ask(connection: Connection) -> Poll | TastyError:
+        try:
+            login = connections.login_of(
+                connection, settings, timeout_seconds=TIMEOUT_SECONDS, retry_budget_seconds=RETRY_SECONDS
+            )
+            refused = connections.refused_before(login)
+            if refused:
+                return refused
+            async with slots:
+                answer = await poll(login.credentials, login.config, connections.kept_token(login))
+            connections.keep_token(warehouse, login, answer.token)
+        except AuthenticationError as error:
+            connections.mark_refused(warehouse, login, error)
+            return error
+        except WarehouseError:
+            raise
+        except TastyError as error:
+            return error
+        return answer
+
+    return dict(zip((each.connection_id for each in logins), await asyncio.gather(*map(ask, logins)), strict=True))
 
 
 def _failed(instance: dg.DagsterInstance) -> list[str]:
@@ -98,26 +132,90 @@ def _under_way(instance: dg.DagsterInstance) -> str | None:
     return next((record.dagster_run.run_id for record in instance.get_run_records(running, limit=1)), None)
 
 
-def _result(settings: Settings, seen: Seen, found: Poll) -> dg.SensorResult:
+def _result(settings: Settings, seen: Seen, found: Poll, listed: Mapping[str, Sequence[str]]) -> dg.SensorResult:
     changed, today = seen.changed(found), new_york_day(datetime.now(UTC))
-    unanswered = " ".join(f"[{account}] {error}" for account, error in found.failures.items())
+    unanswered = " ".join(f"[{name}] {error}" for name, error in found.failures.items())
     if settings.history_start > today:
         return dg.SensorResult(skip_reason=f"The history starts on {settings.history_start}, after today.")
     cursor = seen.after(found, requested=bool(changed)).to_json()
     if not changed:
         nothing = f"Nothing new in {len(found.fingerprints)} open accounts. {unanswered}"
         return dg.SensorResult(skip_reason=nothing.strip(), cursor=cursor)
-    only = SyncConfig(accounts=changed)
+    # a run need not ask the logins that see none of what changed
+    names = [name for name, accounts in listed.items() if set(accounts) & set(changed)]
     request = dg.RunRequest(
         run_key=seen.run_key(found, changed),
         partition_key=today.isoformat(),
-        run_config=dg.RunConfig(
-            ops={
-                "accounts": only,
-                "portfolio": only,
-                "transactions": HistoryConfig(accounts=changed, lookback_days=LOOKBACK.days),
-            }
-        ),
-        tags={ACCOUNTS_TAG: ", ".join(changed), **login_tags(settings)},
+        run_config=run_config(names, changed),
+        tags={ACCOUNTS_TAG: ", ".join(changed)},
     )
     return dg.SensorResult(run_requests=[request], cursor=cursor)
+
+
+def run_config(names: Sequence[str], accounts: Sequence[str] = ()) -> dg.RunConfig:
+    """Return the config of a run over some logins' accounts as of today; new accounts get their whole history."""
+    only = SyncConfig(connections=list(names), accounts=list(accounts))
+    history = HistoryConfig(
+        connections=list(names), accounts=list(accounts), lookback_days=LOOKBACK.days, whole_if_new=True
+    )
+    return dg.RunConfig(ops={"accounts": only, "portfolio": only, "transactions": history})
+
+
+def build_requests_sensor() -> dg.SensorDefinition:
+    """Return the sensor that works on what applications ask for."""
+    return dg.SensorDefinition(
+        name="sync_requests",
+        evaluation_fn=find_requests,
+        job=sync_request,
+        minimum_interval_seconds=DEV_INTERVAL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts one run for each row that an application wrote to sync_requests, for that user's accounts.",
+    )
+
+
+def find_requests(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Request a run for each queued request, and end those whose run ended without a word.
+
+    A request is asked for in every tick until its run begins; its id is the run key, so that there is one run.
+    """
+    try:
+        settings = read_settings()
+        warehouse = warehouse_from(settings.warehouse_url, WAIT_SECONDS)
+        if warehouse.kind != "postgres":
+            return dg.SkipReason("Applications write their requests to Postgres; this warehouse is a DuckDB file.")
+        if warehouse.version() != migrations.head():
+            return dg.SkipReason("There are no tables of this version yet; the first run makes them.")
+        with warehouse.read() as reader:
+            waiting = requests.open_requests(reader)
+        logins = connections.live_connections(warehouse, settings) if waiting else []
+        queued = [each for each in waiting if not _ended(context.instance, warehouse, each) and each.state == "queued"]
+        runs = [run for each in queued if (run := _run_for(warehouse, each, logins))]
+    except TastyError as error:
+        return dg.SkipReason(str(error))
+    return dg.SensorResult(run_requests=runs) if runs else dg.SkipReason(f"{len(waiting)} requests are under way.")
+
+
+def _run_for(warehouse: Warehouse, request: SyncRequest, logins: Sequence[Connection]) -> dg.RunRequest | None:
+    names = [each.connection_id for each in logins if each.owner == request.owner]
+    if not names:
+        requests.fail(warehouse, request.request_id, "There is no connection to synchronise: connect one first.")
+        return None
+    config = run_config(names)
+    config.ops["balance_snapshots"] = config.ops["transactions"]
+    return dg.RunRequest(
+        run_key=request.request_id,
+        partition_key=new_york_day(datetime.now(UTC)).isoformat(),
+        run_config=config,
+        tags={REQUEST_TAG: request.request_id},
+    )
+
+
+def _ended(instance: dg.DagsterInstance, warehouse: Warehouse, request: SyncRequest) -> bool:
+    """Fail a request whose run ended and did not say so: it was killed, or never came to its first step."""
+    record = next(iter(instance.get_run_records(dg.RunsFilter(tags={REQUEST_TAG: request.request_id}), limit=1)), None)
+    if record is None or not record.dagster_run.is_finished:
+        return False
+    cause = incidents.incident_of(instance, record.dagster_run).causes[0]
+    told = "ended early" if record.dagster_run.is_success else f"did not come to its end: {cause.what}"
+    requests.fail(warehouse, request.request_id, f"The run {told}")
+    return True

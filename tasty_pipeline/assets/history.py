@@ -10,9 +10,8 @@ import sqlalchemy as sa
 
 from tasty_pipeline.assets.config import HistoryConfig
 from tasty_pipeline.assets.partitions import day_of, days_of
+from tasty_pipeline.assets.progress import Outcome, progress_of
 from tasty_pipeline.assets.syncing import (
-    Outcome,
-    begin,
     each_account,
     fail_if_any,
     failure,
@@ -21,7 +20,7 @@ from tasty_pipeline.assets.syncing import (
 )
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.errors import ConfigurationError, TastyError
-from tasty_pipeline.core.sync import Sync, SyncResult, sync_snapshots, sync_transactions, verify_totals
+from tasty_pipeline.core.sync import Sync, SyncResult, history_of_new, sync_snapshots, sync_transactions, verify_totals
 from tasty_pipeline.resources import BrokerResource, WarehouseResource
 
 _DESCRIPTIONS = {
@@ -50,8 +49,11 @@ def _history_asset(table: sa.Table, work: Work, days: dg.DailyPartitionsDefiniti
         context: dg.AssetExecutionContext, config: HistoryConfig, broker: BrokerResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
 
-        async def one(number: str) -> list[SyncResult]:
-            results = [await work(sync, number, start - timedelta(days=config.lookback_days), end)]
+        async def one(sync: Sync, number: str) -> list[SyncResult]:
+            first = start - timedelta(days=config.lookback_days)
+            if config.whole_if_new:
+                first = min(first, history_of_new(sync, table, number) or first)
+            results = [await work(sync, number, first, end)]
             if config.verify_totals and table is schema.transactions:
                 again = await verify_totals(sync, number)
                 results += [again] if again else []
@@ -62,8 +64,9 @@ def _history_asset(table: sa.Table, work: Work, days: dg.DailyPartitionsDefiniti
                 raise ConfigurationError("No day was chosen.", "choose a partition, or a range of them, and launch it.")
             start, end = days_of(context.partition_key_range)
             store = warehouse.open()
-            sync = begin(context, broker.broker, store, config)
-            outcome = broker.run(each_account(context, sync, config, one))
+            with progress_of(context, store) as progress:
+                outcome = broker.run(each_account(context, broker, store, config, one, progress))
+                progress.end(outcome)
             warehouse.publish_copy()
         except TastyError as error:
             raise failure(error) from None

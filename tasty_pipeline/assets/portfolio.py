@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from tasty_pipeline.assets.config import SyncConfig
+from tasty_pipeline.assets.progress import progress_of
 from tasty_pipeline.assets.syncing import (
-    begin,
     each_account,
     fail_if_any,
     failure,
@@ -37,8 +37,9 @@ def portfolio(
     """Read each account's positions and balances as one state; publish both, whichever of the two was selected."""
     try:
         store = warehouse.open()
-        sync = begin(context, broker.broker, store, config)
-        outcome = broker.run(each_account(context, sync, config, lambda number: sync_portfolio(sync, number)))
+        with progress_of(context, store) as progress:
+            outcome = broker.run(each_account(context, broker, store, config, sync_portfolio, progress))
+            progress.end(outcome)
         warehouse.publish_copy()
     except TastyError as error:
         raise failure(error) from None

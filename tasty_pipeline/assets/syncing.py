@@ -4,7 +4,6 @@ Reading, proving and publishing are in core.sync; descriptions of the assets are
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +12,9 @@ import sqlalchemy as sa
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from tasty_pipeline.assets.config import SyncConfig
-from tasty_pipeline.core import publish, schema
-from tasty_pipeline.core.broker import Broker
+from tasty_pipeline.assets.progress import Outcome, Progress
+from tasty_pipeline.core import connections, publish, schema
+from tasty_pipeline.core.connections import Connection, Login
 from tasty_pipeline.core.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -26,6 +26,8 @@ from tasty_pipeline.core.errors import (
 from tasty_pipeline.core.settings import read_settings
 from tasty_pipeline.core.sync import Run, Sync, SyncResult, listed_accounts
 from tasty_pipeline.core.warehouse import Warehouse
+from tasty_pipeline.resources import BrokerResource
+from tasty_pipeline.resources.broker import Session
 
 OWNERS = ["team:tasty-pipeline"]
 # the nightly run covers every day, holidays too; an hour's grace tells a late run from a missing one
@@ -49,67 +51,155 @@ _PREVIEW: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-@dataclass
-class Outcome:
-    """What came of all accounts: results of those that succeeded, errors of those that failed."""
-
-    results: list[SyncResult] = field(default_factory=list)
-    failures: list[tuple[str, TastyError]] = field(default_factory=list)
-
-    def of(self, table: str) -> list[SyncResult]:
-        """Return the results of one table."""
-        return [result for result in self.results if result.table == table]
-
-
-def begin(context: dg.AssetExecutionContext, broker: Broker, warehouse: Warehouse, config: SyncConfig) -> Sync:
-    """Tie broker, warehouse and run together for the core."""
+def begin(context: dg.AssetExecutionContext, session: Session, warehouse: Warehouse, config: SyncConfig) -> Sync:
+    """Tie one login's broker, the warehouse and the run together for the core."""
     run = Run(
         run_id=context.run.run_id,
-        environment=broker.environment,
+        environment=session.broker.environment,
         history_start=read_settings().history_start,
+        connection=session.login.connection.connection_id,
         dry_run=config.dry_run,
         confirm_removal=config.confirm_mass_removal,
     )
-    return Sync(broker=broker, warehouse=warehouse, run=run)
+    return Sync(broker=session.broker, warehouse=warehouse, run=run)
 
 
-async def chosen_accounts(sync: Sync, config: SyncConfig) -> list[str]:
-    """Return the accounts to synchronise; raises `ConfigurationError` for one that the login does not see."""
-    seen = await listed_accounts(sync)
-    unknown = [number for number in config.accounts if number not in seen]
+async def each_login(
+    context: dg.AssetExecutionContext,
+    logins: BrokerResource,
+    warehouse: Warehouse,
+    config: SyncConfig,
+    work: Callable[[Sync, Outcome], Awaitable[None]],
+) -> Outcome:
+    """Do the work for every chosen login, in their order; one that fails does not stop the others.
+
+    A refused login is written down and not tried again before it changes: later runs leave it out with a warning. What
+    no login can do without, the database, is not tried again for each of them: that error is raised as it is, and so
+    is the refusal where nothing but refused logins is left.
+    """
+    outcome = Outcome()
+    refusals: list[AuthenticationError] = []
+    chosen = chosen_connections(warehouse, config)
+    for connection in chosen:
+        name = connection.connection_id
+        try:
+            login = connections.login_of(connection, read_settings(), **logins.limits())
+            refused = connections.refused_before(login)
+            if refused and not logins.was_refused(connection):
+                # its owner and the operator were told when it was refused, and the check tells them still
+                context.log.warning("login %s: %s", name, refused)
+                outcome.left_out.append(name)
+                refusals.append(refused)
+                continue
+            await _work_with(context, logins, warehouse, config, login, work, outcome)
+        except WarehouseError:
+            raise
+        except TastyError as error:
+            context.log.error("login %s: %s", name, error)  # noqa: TRY400 - as in _attempt
+            outcome.failures.append((f"login {name}", error))
+    if chosen and len(refusals) == len(chosen):
+        raise refusals[0]
+    return outcome
+
+
+async def _work_with(
+    context: dg.AssetExecutionContext,
+    logins: BrokerResource,
+    warehouse: Warehouse,
+    config: SyncConfig,
+    login: Login,
+    work: Callable[[Sync, Outcome], Awaitable[None]],
+    outcome: Outcome,
+) -> None:
+    session = await logins.session(login)
+    try:
+        await work(begin(context, session, warehouse, config), outcome)
+    except AuthenticationError as error:
+        logins.refuse(login, warehouse, error)
+        raise
+    if not config.dry_run:
+        connections.mark_active(warehouse, login)
+        connections.keep_token(warehouse, login, session.broker.access_token)
+
+
+def chosen_connections(warehouse: Warehouse, config: SyncConfig) -> list[Connection]:
+    """Return the logins of the run; raises `ConfigurationError` where there is none, or one of them is not known."""
+    settings = read_settings()
+    known = connections.live_connections(warehouse, settings)
+    unknown = sorted(set(config.connections) - {each.connection_id for each in known})
     if unknown:
         raise ConfigurationError(
-            f"The login does not see the account {', '.join(unknown)} of the run config.",
-            f"name some of {', '.join(seen)}, or none for all of them.",
+            f"There is no connection {', '.join(unknown)}, as the run config names it.",
+            f"name some of {', '.join(each.connection_id for each in known) or 'those that you add'}, or none for all "
+            "of them; `tasty-pipeline connections list` shows them.",
         )
-    return config.accounts or seen
+    if not known:
+        settings.credentials()  # says what to set
+    return [each for each in known if not config.connections or each.connection_id in config.connections]
 
 
 async def each_account(
     context: dg.AssetExecutionContext,
-    sync: Sync,
+    logins: BrokerResource,
+    warehouse: Warehouse,
     config: SyncConfig,
-    work: Callable[[str], Awaitable[Iterable[SyncResult]]],
+    work: Callable[[Sync, str], Awaitable[Iterable[SyncResult]]],
+    progress: Progress,
 ) -> Outcome:
-    """Do the work for every chosen account; one that fails does not stop the others.
+    """Do the work for every chosen account, once, through the first login that sees it and does not fail at it.
 
-    What no account can do without, the login and the database, is not tried again for each of them: that error is
-    raised as it is.
+    Raises `ConfigurationError` for an account of the run config that no login sees, before anything is read of one.
     """
-    outcome = Outcome()
-    for account in await chosen_accounts(sync, config):
-        try:
-            done = list(await work(account))
-        except TastyError as error:
-            if _concerns_all(error, sync.warehouse):
-                raise
-            context.log.error("%s", error)  # noqa: TRY400 - the sentence says it all; the trace would bury it
-            outcome.failures.append((account, error))
-        else:
-            outcome.results += done
-            for result in done:
-                context.log.info("%s", told(result))
-    return outcome
+    listed: list[tuple[Sync, list[str]]] = []
+
+    async def list_them(sync: Sync, _: Outcome) -> None:
+        listed.append((sync, await listed_accounts(sync)))
+
+    async def work_on(sync: Sync, outcome: Outcome) -> None:
+        for account in dict(known).get(sync.run.connection, []):
+            if account not in done and (not config.accounts or account in config.accounts):
+                if await _attempt(context, sync, account, work, outcome):
+                    done.add(account)
+                progress.report(outcome)
+
+    found = await each_login(context, logins, warehouse, config, list_them)
+    known = [(sync.run.connection, accounts) for sync, accounts in listed]
+    _refuse_unknown(config, found, [account for _, accounts in known for account in accounts])
+    done: set[str] = set()
+    able = config.model_copy(update={"connections": [name for name, _ in known]})
+    worked = await each_login(context, logins, warehouse, able, work_on) if known else Outcome()
+    return Outcome(worked.results, [*found.failures, *worked.failures], found.left_out)
+
+
+def _refuse_unknown(config: SyncConfig, found: Outcome, seen: Sequence[str]) -> None:
+    unknown = [number for number in config.accounts if number not in seen]
+    # one of a login that failed is not unknown
+    if unknown and not found.failures:
+        raise ConfigurationError(
+            f"The login does not see the account {', '.join(unknown)} of the run config.",
+            f"name some of {', '.join(dict.fromkeys(seen))}, or none for all of them.",
+        )
+
+
+async def _attempt(
+    context: dg.AssetExecutionContext,
+    sync: Sync,
+    account: str,
+    work: Callable[[Sync, str], Awaitable[Iterable[SyncResult]]],
+    outcome: Outcome,
+) -> bool:
+    try:
+        done = list(await work(sync, account))
+    except TastyError as error:
+        if _concerns_all(error, sync.warehouse):
+            raise
+        context.log.error("%s", error)  # noqa: TRY400 - the sentence says it all; the trace would bury it
+        outcome.failures.append((account, error))
+        return False
+    outcome.results += done
+    for result in done:
+        context.log.info("%s", told(result))
+    return True
 
 
 def _concerns_all(error: TastyError, warehouse: Warehouse) -> bool:
@@ -132,7 +222,7 @@ def materialized(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Yield the materialization with its metadata; after a dry run only an observation is logged."""
     results = outcome.of(table.name)
-    metadata = summary(results)
+    metadata = summary(results, outcome.left_out)
     if dry_run:
         context.log_event(
             dg.AssetObservation(table.name, description="Dry run: nothing was written.", metadata=metadata)
@@ -154,8 +244,11 @@ def materialized(
 
 def fail_if_any(outcome: Outcome, subject: str) -> None:
     """Fail the step after everything that succeeded is committed; raises `dagster.Failure` naming each account."""
-    if outcome.failures:
-        raise failure(SyncFailedError(subject, outcome.failures), accounts=[name for name, _ in outcome.failures])
+    names = [name for name, _ in outcome.failures]
+    if len(names) == 1 and names[0].startswith("login ") and not outcome.results:
+        raise failure(outcome.failures[0][1])  # with one login its own error says it all
+    if names:
+        raise failure(SyncFailedError(subject, outcome.failures), accounts=names)
 
 
 def failure(error: TastyError, accounts: Sequence[str] = ()) -> dg.Failure:
@@ -173,12 +266,14 @@ def failure(error: TastyError, accounts: Sequence[str] = ()) -> dg.Failure:
     )
 
 
-def summary(results: Sequence[SyncResult]) -> dict[str, Any]:
+def summary(results: Sequence[SyncResult], left_out: Sequence[str] = ()) -> dict[str, Any]:
     """Add up what the accounts' syncs did, as metadata."""
     names = ("read", "inserted", "updated", "unchanged", "removed", "rejected")
     facts: dict[str, Any] = {f"rows {name}": sum(getattr(each, name) for each in results) for name in names}
     facts |= {name: sum(getattr(each.meter, name) for each in results) for name in ("requests", "retries", "throttled")}
     facts["accounts"] = dg.MarkdownMetadataValue("\n".join(f"- {told(each)}" for each in results) or "none")
+    if left_out:
+        facts["logins that need reauthorisation"] = ", ".join(left_out)
     return facts
 
 

@@ -6,16 +6,14 @@ the sensor, reading what is new to `core.sync`.
 
 import asyncio
 import hashlib
-import hmac
 import json
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-from tasty_pipeline.core.broker import Broker, BrokerConfig, Credentials, connect
+from tasty_pipeline.core.broker import AccessToken, Broker, BrokerConfig, Credentials, connect
 from tasty_pipeline.core.errors import AuthenticationError, TastyError, TransientError
 from tasty_pipeline.core.payloads import account_payload
-from tasty_pipeline.core.settings import Settings
 
 # All of a tick's questions; a sensor's tick is lost after a minute.
 POLL_SECONDS = 40.0
@@ -23,10 +21,11 @@ POLL_SECONDS = 40.0
 
 @dataclass(frozen=True)
 class Poll:
-    """Fingerprints of the open accounts that answered, errors of those that did not."""
+    """Fingerprints of a login's open accounts that answered, errors of the others; the token they answered to."""
 
     fingerprints: Mapping[str, str]
     failures: Mapping[str, TastyError] = field(default_factory=dict)
+    token: AccessToken | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +34,11 @@ class Seen:
 
     `fingerprints` are those whose runs were requested. `life` and `requests` make every run key differ from all earlier
     ones, also where an account returns to an earlier state or where the cursor was reset in order to sync again.
-    `refused_login` is the digest of a login that the broker refused, `refused_at` when (seconds since 1970).
     """
 
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     life: str = ""
     requests: int = 0
-    refused_login: str = ""
-    refused_at: float = 0.0
 
     def to_json(self) -> str:
         """Return the cursor as text."""
@@ -70,13 +66,7 @@ class Seen:
     def after(self, poll: Poll, *, requested: bool) -> "Seen":
         """Return what is known after a tick; an account that did not answer keeps what was seen of it."""
         kept = {name: self.fingerprints[name] for name in poll.failures if name in self.fingerprints}
-        return replace(
-            self,
-            fingerprints={**kept, **poll.fingerprints},
-            requests=self.requests + requested,
-            refused_login="",
-            refused_at=0.0,
-        )
+        return replace(self, fingerprints={**kept, **poll.fingerprints}, requests=self.requests + requested)
 
     def run_key(self, poll: Poll, changed: Iterable[str]) -> str:
         """Return the key of the run for these changes: the same if the tick is repeated, never used otherwise."""
@@ -84,32 +74,27 @@ class Seen:
         return f"activity-{self.requests}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 
-def login_digest(settings: Settings) -> str:
-    """Return what tells one login from another and tells nothing else: a keyed hash, keyed by the secret half of it.
+async def poll(
+    credentials: Credentials, config: BrokerConfig, token: AccessToken | None = None, seconds: float = POLL_SECONDS
+) -> Poll:
+    """Ask every open account of a login for its fingerprint, within `seconds` in all.
 
-    Raises `ConfigurationError` where there are no credentials.
-    """
-    secret, token = settings.credentials()
-    told = "\n".join([token, settings.api_url or "", str(settings.sandbox)])
-    return hmac.new(secret.encode(), told.encode(), hashlib.sha256).hexdigest()[:16]
-
-
-async def poll(credentials: Credentials, config: BrokerConfig, seconds: float = POLL_SECONDS) -> Poll:
-    """Ask every open account for its fingerprint, within `seconds` in all.
+    With a kept access token no login is needed.
 
     Raises `AuthenticationError` for a refused login and the broker's other errors where not even the accounts could
     be listed; one account's failure is an entry of `failures`.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    async with connect(credentials, config) as broker:
+    async with connect(credentials, config, token) as broker:
         try:
             async with asyncio.timeout_at(end):
                 listed = [account_payload(item) for item in await broker.accounts()]
         except TimeoutError:
             raise _late(seconds) from None
         numbers = [str(each["account-number"]) for each in listed if each.get("is-closed") is not True]
-        return await _ask(broker, numbers, end - loop.time(), _late(seconds))
+        found = await _ask(broker, numbers, end - loop.time(), _late(seconds))
+        return replace(found, token=broker.access_token)
 
 
 async def _ask(broker: Broker, numbers: Iterable[str], seconds: float, late: TastyError) -> Poll:

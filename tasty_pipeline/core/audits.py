@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tasty_pipeline.core import schema
+from tasty_pipeline.core.connections import NEEDS_REAUTHORISATION
 from tasty_pipeline.core.digests import rows_digest
 from tasty_pipeline.core.publish import DAY
 from tasty_pipeline.core.tradingdays import days, last_closed_session
@@ -155,10 +156,47 @@ def _unproven(reader: Reader, known: set[tuple[str, date]]) -> list[tuple[str, d
     if not known:
         return []
     first, last = min(day for _, day in known), max(day for _, day in known) - timedelta(days=1)
-    accounts = schema.accounts
+    accounts, stranded = schema.accounts, _stranded(reader)
     live = reader.rows(sa.select(accounts.c.account_number).where(accounts.c.removed_at.is_(None)))
-    wanted = ((row["account_number"], each) for row in live for each in days(first, last))
+    wanted = []
+    for account in (row["account_number"] for row in live):
+        until = last
+        if account in stranded:
+            until = min(last, max((day for name, day in known if name == account), default=first - timedelta(days=1)))
+        wanted += [(account, each) for each in days(first, until)]
     return [each for each in wanted if each not in known]
+
+
+def _stranded(reader: Reader) -> set[str]:
+    """Return the accounts that no login can read now, because all that list them need reauthorisation.
+
+    The check `authorised` fails of them; that they stand still is no other fault.
+    """
+    links, table = schema.connection_accounts, schema.connections
+    states: dict[str, set[bool]] = {}
+    query = (
+        sa.select(links.c.account_number, table.c.state)
+        .select_from(links.outerjoin(table, links.c.connection_id == table.c.connection_id))
+        .where(links.c.removed_at.is_(None))
+    )
+    for row in reader.rows(query):
+        states.setdefault(row["account_number"], set()).add(row["state"] == NEEDS_REAUTHORISATION)
+    return {account for account, refused in states.items() if refused == {True}}
+
+
+def authorised(reader: Reader) -> Finding:
+    """Every login that is connected may log in: the broker has refused none of them."""
+    table = schema.connections
+    refused = sa.select(
+        table.c.connection_id, table.c.owner, table.c.state_changed_at, table.c.state_reason.label("reason")
+    ).where(table.c.disconnected_at.is_(None), table.c.state == NEEDS_REAUTHORISATION)
+    return _found(
+        reader.rows(refused.order_by(table.c.connection_id)),
+        "No login needs reauthorisation.",
+        "{} logins need reauthorisation; their accounts stand still, all others go on.",
+        "the owner connects again with a new refresh token (for `default` set TT_SECRET and TT_REFRESH); a login that "
+        "was refused by mistake is tried once more by `tasty-pipeline connections check NAME`.",
+    )
 
 
 def _difference(account: str, day: date, stored: int, proven: int | None) -> dict[str, Any]:
@@ -183,6 +221,8 @@ def no_rejected_rows(reader: Reader, table: sa.Table) -> Finding:
 def contract(reader: Reader, table: sa.Table) -> Finding:
     """Report what the API sends that the contract does not know, or no longer sends: fields and values."""
     drift = [*_unknown_fields(reader, table), *_absent_fields(reader, table), *_unknown_values(reader, table)]
+    if table is schema.accounts:
+        drift += _unknown_values(reader, schema.connection_accounts)
     return _found(
         drift,
         f"The payloads of {table.name} are as the contract says.",
@@ -297,8 +337,8 @@ def _open_accounts(reader: Reader) -> list[str]:
     """Return the accounts that have to be fresh; before any is known, one without a number that never is."""
     accounts = schema.accounts
     rows = reader.rows(sa.select(accounts.c.account_number, accounts.c.is_closed, accounts.c.removed_at))
-    open_ones = [row["account_number"] for row in rows if row["removed_at"] is None and row["is_closed"] is not True]
-    return open_ones if rows else [""]
+    open_ones = {row["account_number"] for row in rows if row["removed_at"] is None and row["is_closed"] is not True}
+    return sorted(open_ones - _stranded(reader)) if rows else [""]
 
 
 def _last_read(reader: Reader, table: str, session: date) -> dict[str, datetime]:

@@ -83,13 +83,18 @@ class SchemaVersionError(WarehouseError):
 
 
 class SyncFailedError(TastyError):
-    """One or more accounts failed; what succeeded is committed. `failures` holds (subject, error) pairs."""
+    """Accounts or logins failed; what succeeded is committed. `failures` holds (subject, error) pairs.
+
+    A subject is an account's number, or `login NAME`.
+    """
 
     def __init__(self, subject: str, failures: Sequence[tuple[str, TastyError]]) -> None:
         self.failures = tuple(failures)
         named = " ".join(f"[{name}] {error.what}" for name, error in failures)
         remedies = " ".join(dict.fromkeys(error.remedy for _, error in failures))
-        count = f"{len(self.failures)} account{'' if len(self.failures) == 1 else 's'}"
+        logins = sum(name.startswith("login ") for name, _ in failures)
+        counts = [(logins, "login"), (len(self.failures) - logins, "account")]
+        count = " and ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in counts if number)
         super().__init__(
             f"{subject}: {count} failed; what succeeded is committed. {named}",
             f"{remedies} Then run the same selection again; nothing is doubled by running it twice.",

@@ -25,7 +25,13 @@ NO_COLUMN: Mapping[str, Mapping[str, str]] = {
     }
     | special
     for table, special in (
-        (schema.accounts, {"account": "its fields are columns of their own: account_payload lifts them"}),
+        (
+            schema.accounts,
+            {
+                "account": "its fields are columns of their own: account_payload lifts them",
+                "authority-level": "belongs to the login and stands in connection_accounts",
+            },
+        ),
         (schema.positions, {}),
         (schema.balances, {}),
         (schema.balance_snapshots, {}),
@@ -205,9 +211,20 @@ def closed_today(row: Row) -> bool:
     return bool(row["quantity_direction"] == "Zero")
 
 
+_AUTHORITY = "authority-level"
+
+
 def account_payload(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten an item of the accounts list, `{"account": {...}, "authority-level": ...}`, into one payload."""
+    """Flatten an item of the accounts list, `{"account": {...}, "authority-level": ...}`, into one payload.
+
+    The authority level is left out: it says what the login may do, and another login may do something else.
+    """
     account = item.get("account")
     if not isinstance(account, Mapping):
         return dict(item)  # is rejected for its missing account-number, with the payload kept
-    return {**account, **{key: value for key, value in item.items() if key != "account"}}
+    return {**account, **{key: value for key, value in item.items() if key not in {"account", _AUTHORITY}}}
+
+
+def listing_payload(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an item of the accounts list says of the login: the account's number and the authority level."""
+    return {"account-number": account_payload(item).get("account-number"), _AUTHORITY: item.get(_AUTHORITY)}

@@ -1,86 +1,94 @@
-"""The TastyTrade session of a run: logged in once, on the run's event loop, and closed at its end.
+"""The TastyTrade sessions of a run: one for each login, opened at its first use on the run's event loop.
 
-Credentials come from the environment when the run needs them. They are no field of the resource, so that they cannot
-reach run config, the event log or the UI.
+Credentials come from the environment and the warehouse when the run needs them. They are no field of the resource, so
+that they cannot reach run config, the event log or the UI.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from tasty_pipeline.core.broker import Broker, BrokerConfig, Credentials, connect
-from tasty_pipeline.core.errors import TastyError
-from tasty_pipeline.core.settings import Settings, read_settings
+from tasty_pipeline.core import connections
+from tasty_pipeline.core.broker import Broker, connect
+from tasty_pipeline.core.connections import Connection, Login
+from tasty_pipeline.core.errors import AuthenticationError
+from tasty_pipeline.core.warehouse import Warehouse
 
 T = TypeVar("T")
 
 
-def broker_config(settings: Settings, **limits: float) -> BrokerConfig:
-    """Say which API the settings mean, within the given limits."""
-    return BrokerConfig(url=settings.api_url, sandbox=settings.sandbox, **limits)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Session:
+    """One login with its open connection to the API."""
+
+    login: Login
+    broker: Broker
 
 
 class BrokerResource(dg.ConfigurableResource["BrokerResource"]):
-    """A session with the TastyTrade API as `.broker`, open for as long as the run (or the sensor's tick) lasts."""
+    """Sessions with the TastyTrade API, open for as long as the run lasts; the limits hold for each login."""
 
     requests_per_second: float = Field(default=20.0, gt=0, description="Requests per second, retries included.")
     in_flight: int = Field(default=8, gt=0, description="Requests at the same time.")
     timeout_seconds: float = Field(default=30.0, gt=0, description="Time-out of one request.")
     retry_budget_seconds: float = Field(default=120.0, ge=0, description="How long one request is retried in all.")
 
-    _broker: Broker | None = PrivateAttr(default=None)
-    _refused: TastyError | None = PrivateAttr(default=None)
     _loop: asyncio.AbstractEventLoop = PrivateAttr()
-
-    @property
-    def broker(self) -> Broker:
-        """The run's broker; raises `ConfigurationError` where the environment names none."""
-        if self._refused is not None:
-            raise self._refused
-        if self._broker is None:
-            raise RuntimeError("the session is open only while a run lasts")
-        return self._broker
+    _stack: contextlib.AsyncExitStack = PrivateAttr()
+    _sessions: dict[str, Session] = PrivateAttr(default_factory=dict)
+    _refused: dict[str, AuthenticationError] = PrivateAttr(default_factory=dict)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do asynchronous work on the loop that the broker lives on."""
+        """Do asynchronous work on the loop that the sessions live on."""
         return self._loop.run_until_complete(work)
+
+    async def session(self, login: Login) -> Session:
+        """Return the login's session of this run, with the access token that an earlier run kept for it.
+
+        Raises `AuthenticationError` for a login that this run was refused already, without asking again.
+        """
+        name = login.connection.connection_id
+        if name in self._refused:
+            raise self._refused[name]
+        if name not in self._sessions:
+            token = connections.kept_token(login)
+            broker = await self._stack.enter_async_context(connect(login.credentials, login.config, token))
+            self._sessions[name] = Session(login, broker)
+        return self._sessions[name]
+
+    def refuse(self, login: Login, store: Warehouse, error: AuthenticationError) -> None:
+        """Remember that the broker refused this login: nobody tries it again until it changes."""
+        self._refused[login.connection.connection_id] = error
+        connections.mark_refused(store, login, error)
+
+    def was_refused(self, connection: Connection) -> bool:
+        """Say whether this run was the one that was refused."""
+        return connection.connection_id in self._refused
+
+    def limits(self) -> dict[str, float]:
+        """Return the limits of one login."""
+        return {
+            "requests_per_second": self.requests_per_second,
+            "in_flight": self.in_flight,
+            "timeout_seconds": self.timeout_seconds,
+            "retry_budget_seconds": self.retry_budget_seconds,
+        }
 
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["BrokerResource"]:
-        """Open the session on the loop that the run's assets use, and close it there."""
+        """Open sessions on the loop that the run's assets use, and close them there."""
         shared = context.event_loop
-        self._loop = shared or asyncio.new_event_loop()  # a sensor's tick has no loop of its own
+        self._loop = shared or asyncio.new_event_loop()
+        self._stack = contextlib.AsyncExitStack()
+        self._sessions, self._refused = {}, {}
         try:
-            session = self._session()
-            if session is None:
-                yield self
-                return
-            self._broker = self.run(session.__aenter__())
-            try:
-                yield self
-            finally:
-                self.run(session.__aexit__(None, None, None))
+            yield self
         finally:
+            self.run(self._stack.aclose())
             if shared is None:
                 self._loop.close()
-
-    def _session(self) -> contextlib.AbstractAsyncContextManager[Broker] | None:
-        try:
-            settings = read_settings()
-            config = broker_config(
-                settings,
-                requests_per_second=self.requests_per_second,
-                in_flight=self.in_flight,
-                timeout_seconds=self.timeout_seconds,
-                retry_budget_seconds=self.retry_budget_seconds,
-            )
-            return connect(Credentials(*settings.credentials()), config)
-        except TastyError as error:
-            # Raised here it would reach people as an error of Dagster's, with ours somewhere beneath. The asset that
-            # asks for the broker raises it as its own.
-            self._refused = error
-            return None

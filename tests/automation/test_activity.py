@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from dagster._core.test_utils import create_run_for_test
 
 from tasty_pipeline import sensors
+from tasty_pipeline.cli import main
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.activity import Poll, Seen, poll
 from tasty_pipeline.core.broker import BrokerConfig, Credentials
@@ -181,16 +182,31 @@ def test_a_revoked_grant_is_tried_once_until_the_credentials_change(
     assert len(settled()[0]) == 1
 
 
-def test_a_refused_login_that_a_run_has_used_since_is_tried_again(
-    environment: Simulator, settled: Ticker, execute: Execute
+def test_a_refused_login_that_a_person_has_checked_since_is_tried_again(
+    environment: Simulator, settled: Ticker
 ) -> None:
     environment.brokerage.revoke_grant()
     environment.brokerage.trade()
     settled()
     environment.brokerage.restore_grant()
     assert not settled()[0]
-    assert execute("sync_portfolio", "accounts").success
+    assert main(["connections", "check", "default"]) == 0
     assert len(settled()[0]) == 1
+
+
+def test_a_tick_needs_no_login_while_the_kept_access_token_lives(
+    environment: Simulator, settled: Ticker, execute: Execute
+) -> None:
+    assert execute("sync_portfolio", "accounts").success  # makes the tables that it is kept in
+    before = logins(environment)
+    for _ in range(3):
+        settled()
+    assert execute("sync_portfolio", "accounts").success
+    assert logins(environment) == before
+    environment.brokerage.expire_tokens()
+    settled()
+    settled()
+    assert logins(environment) == before + 1
 
 
 @pytest.mark.parametrize("missing", [("TT_SECRET",), ("TT_REFRESH",), ("TT_SECRET", "TT_REFRESH")])

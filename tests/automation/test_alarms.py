@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from tasty_pipeline import incidents
+from tasty_pipeline.cli import main
 from tasty_pipeline.core.alerts import AlertError
 from tasty_pipeline.simulator import Fault, Simulator
 
@@ -62,6 +63,7 @@ def test_the_same_incident_is_told_once_until_the_job_succeeds_in_between(
     assert again.tags["tasty/alert"] == f"told already of run {first}"
 
     environment.brokerage.restore_grant()
+    assert main(["connections", "check", "default"]) == 0
     assert execute("sync_portfolio", "accounts").success
     environment.brokerage.revoke_grant()
     third = fail(execute)

@@ -1,7 +1,7 @@
 """When the schedules run, by the iterator that the daemon itself uses, across clock changes, holidays and half days."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 
@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
 
+from tasty_pipeline.cli import main
 from tasty_pipeline.core.tradingdays import NEW_YORK, days
 from tasty_pipeline.schedules import market_rest, sync_history_schedule, sync_portfolio_schedule
 from tasty_pipeline.simulator import Simulator
@@ -148,36 +149,50 @@ def test_a_refused_login_is_not_tried_again_every_quarter_until_it_works_or_chan
         def tick() -> dg.RunRequest | str | None:
             return evaluate(sync_portfolio_schedule, MONDAY_NOON, instance)
 
-        def succeeds(tags: Mapping[str, str]) -> bool:
+        def succeeds() -> bool:
             job, chosen = repository.get_job("sync_portfolio"), [dg.AssetKey("accounts")]
-            return job.execute_in_process(
-                instance=instance, asset_selection=chosen, tags=tags, raise_on_error=False
-            ).success
+            return job.execute_in_process(instance=instance, asset_selection=chosen, raise_on_error=False).success
 
         environment.brokerage.revoke_grant()
-        request = tick()
-        assert isinstance(request, dg.RunRequest)
-        assert not succeeds(request.tags)
+        assert isinstance(tick(), dg.RunRequest)
+        assert not succeeds()
+        before = environment.brokerage.tokens.attempts
         skipped = tick()
         assert isinstance(skipped, str)
-        assert "refused this login" in skipped
+        assert "revoked" in skipped
+        assert "connections check default" in skipped
+        assert not succeeds()  # nor by a run that somebody starts
+        assert environment.brokerage.tokens.attempts == before
 
         with monkeypatch.context() as changed:
             changed.setenv("TT_REFRESH", "another-token")
             assert isinstance(tick(), dg.RunRequest)
 
         environment.brokerage.restore_grant()
-        assert succeeds({})
+        assert not succeeds()
+        assert main(["connections", "check", "default"]) == 0
         assert isinstance(tick(), dg.RunRequest)
+        assert succeeds()
 
 
 def test_without_credentials_the_run_is_requested_and_will_say_what_is_missing(
     environment: Simulator, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TT_SECRET")
-    request = evaluate(sync_portfolio_schedule, MONDAY_NOON, instance)
-    assert isinstance(request, dg.RunRequest)
-    assert "tasty/login" not in request.tags
+    assert isinstance(evaluate(sync_portfolio_schedule, MONDAY_NOON, instance), dg.RunRequest)
+
+
+@pytest.mark.parametrize("schedule", [sync_portfolio_schedule, sync_history_schedule])
+def test_an_oauth_application_without_any_connection_yet_has_nothing_to_synchronise(
+    environment: Simulator,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    schedule: dg.ScheduleDefinition,
+) -> None:
+    monkeypatch.delenv("TT_REFRESH")
+    skipped = evaluate(schedule, MONDAY_NOON, instance)
+    assert isinstance(skipped, str)
+    assert "No connection is stored yet" in skipped
 
 
 def test_one_nightly_run_covers_everything_and_marks_every_day_of_its_range(

@@ -27,7 +27,7 @@ def test_all_checks_run_with_their_assets_and_pass_on_good_data(synced: Launcher
     result = synced(*ASSETS, checks=None)
     assert result.success
     found = evaluations(result)
-    assert len(found) == 28
+    assert len(found) == 29
     assert not [name for name, each in found.items() if not each.passed]
     assert all(each.description for each in found.values())
 

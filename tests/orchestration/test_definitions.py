@@ -36,7 +36,7 @@ def test_the_definitions_load_without_credentials_network_or_disk(tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:3] == [
         "['accounts', 'balance_snapshots', 'balances', 'positions', 'transactions']",
-        "28",
-        "['check_freshness', 'sync_activity', 'sync_history', 'sync_portfolio']",
+        "29",
+        "['check_freshness', 'sync_activity', 'sync_history', 'sync_portfolio', 'sync_request']",
     ]
     assert not list(tmp_path.iterdir())

@@ -32,6 +32,20 @@ async def sync_snapshots(sync: Sync, account: str, start: date, end: date) -> Sy
     return await _sync_days(sync, schema.balance_snapshots, account, start, end)
 
 
+def history_of_new(sync: Sync, table: sa.Table, account: str) -> date | None:
+    """Return the first day of the history where an account does not reach back to it; None for one that does.
+
+    It is the first day that is proven of any account, so that all have proofs of the same days; in an empty warehouse
+    the history's start.
+    """
+    proven = schema.proven_days
+    of_table = proven.c.table_name == table.name
+    with sync.warehouse.read() as reader:
+        first = reader.scalar(sa.select(sa.func.min(proven.c.day)).where(of_table))
+        own = sa.select(sa.func.min(proven.c.day)).where(of_table, proven.c.account_number == account)
+        return None if first and reader.scalar(own) == first else first or sync.run.history_start
+
+
 async def _sync_days(sync: Sync, table: sa.Table, account: str, start: date, end: date) -> SyncResult:
     start, end = _possible(sync.run, start, end)
     async with logged(sync, table.name, account, start, end) as measured:
