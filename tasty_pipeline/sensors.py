@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
-from tasty_pipeline import incidents, migrations
+from tasty_pipeline import incidents
 from tasty_pipeline.assets.config import HistoryConfig, SyncConfig
 from tasty_pipeline.assets.progress import REQUEST_TAG
 from tasty_pipeline.core import connections, requests
@@ -183,7 +183,7 @@ def find_requests(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
         warehouse = warehouse_from(settings.warehouse_url, WAIT_SECONDS)
         if warehouse.kind != "postgres":
             return dg.SkipReason("Applications write their requests to Postgres; this warehouse is a DuckDB file.")
-        if warehouse.version() != migrations.head():
+        if not warehouse.is_current():
             return dg.SkipReason("There are no tables of this version yet; the first run makes them.")
         with warehouse.read() as reader:
             waiting = requests.open_requests(reader)

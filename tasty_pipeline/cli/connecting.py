@@ -98,7 +98,7 @@ def _remove(report: Report, warehouse: Warehouse, settings: Settings, name: str)
             "The connection default is the environment's own.",
             "leave TT_REFRESH out of the pipeline's environment; then remove it here to let go of its accounts.",
         )
-    if not connections.has_tables(warehouse):
+    if not warehouse.is_current():
         raise ConfigurationError(
             f"There is no connection {name!r}, nor any table yet.", "check TASTY_WAREHOUSE_URL with `make doctor`."
         )

@@ -53,7 +53,7 @@ def _found(settings: Settings) -> tuple[Warehouse | None, list[Connection]]:
     """Return the warehouse where its tables can be used, and what is stored; what is wrong is told in its own part."""
     try:
         warehouse = open_warehouse(settings.warehouse_url, wait_seconds=_PATIENCE_SECONDS)
-        if not connections.has_tables(warehouse):
+        if not warehouse.is_current():
             return None, []
         return warehouse, _stored(warehouse, settings)
     except TastyError:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tasty_pipeline.cli.report import plain
 from tasty_pipeline.core import schema
-from tasty_pipeline.core.connections import DEFAULT, NEEDS_REAUTHORISATION, has_tables
+from tasty_pipeline.core.connections import DEFAULT, NEEDS_REAUTHORISATION
 from tasty_pipeline.core.settings import Settings
 from tasty_pipeline.core.warehouse import Reader, Warehouse
 
@@ -24,7 +24,7 @@ def listing(warehouse: Warehouse, settings: Settings) -> RenderableType:
     rows: list[dict[str, Any]] = []
     accounts: Mapping[str, list[str]] = {}
     synced: Mapping[str, datetime] = {}
-    if has_tables(warehouse):
+    if warehouse.is_current():
         with warehouse.read() as reader:
             rows, accounts, synced = _connections(reader), _accounts(reader), _synchronised(reader)
     if settings.has_credentials and all(row["connection_id"] != DEFAULT for row in rows):

@@ -27,7 +27,7 @@ from .stored import ALICE, BOB, NOW, REFUSAL, change, login, rows
 
 
 def test_without_anything_stored_the_environments_own_is_the_only_one(warehouse: Warehouse, settings: Settings) -> None:
-    assert live_connections(warehouse, settings) == [Connection(connection_id=DEFAULT, has_tables=True)]
+    assert live_connections(warehouse, settings) == [Connection(connection_id=DEFAULT)]
     assert live_connections(warehouse, replace(settings, refresh_token=None)) == []
     assert rows(warehouse, schema.connections) == []
 

@@ -19,7 +19,6 @@ from tasty_pipeline.core.connections.base import (
     NEEDS_REAUTHORISATION,
     Connection,
     find_connection,
-    has_tables,
     live_connections,
 )
 from tasty_pipeline.core.connections.changing import add, disconnect, settle, settle_disconnected
@@ -48,7 +47,6 @@ __all__ = [
     "credentials_of",
     "disconnect",
     "find_connection",
-    "has_tables",
     "is_refused",
     "keep_token",
     "kept_token",

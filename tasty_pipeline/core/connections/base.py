@@ -9,7 +9,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tasty_pipeline import migrations
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.errors import ConfigurationError
 from tasty_pipeline.core.settings import Settings
@@ -24,7 +23,7 @@ class Connection:
     """One login as the tables know it; `default` has its credentials in the environment and may have no row.
 
     `sealed` is the sealed credentials, `kept` the locked access token of an earlier run, `refused_login` the digest of
-    the login that the broker refused; `has_tables` says whether there were tables to look into.
+    the login that the broker refused.
     """
 
     connection_id: str
@@ -37,7 +36,6 @@ class Connection:
     refused_login: str | None = None
     kept: str | None = field(default=None, repr=False)
     kept_until: datetime | None = None
-    has_tables: bool = False
 
     @property
     def is_default(self) -> bool:
@@ -51,7 +49,7 @@ def live_connections(warehouse: Warehouse, settings: Settings) -> list[Connectio
     Those that are stored come in the order of `connected_at`. Where there are no tables, or those of another version,
     only `default` is known; no DuckDB file is made by looking. Raises `WarehouseError`.
     """
-    stored = _stored(warehouse) if has_tables(warehouse) else []
+    stored = _stored(warehouse) if warehouse.is_current() else []
     others = [each for each in stored if not each.is_default]
     if not settings.has_credentials:
         return others
@@ -72,11 +70,6 @@ def find_connection(warehouse: Warehouse, settings: Settings, connection_id: str
     )
 
 
-def has_tables(warehouse: Warehouse) -> bool:
-    """Say whether the tables are there, and of this package's version."""
-    return warehouse.version() == migrations.head()
-
-
 def _stored(warehouse: Warehouse) -> list[Connection]:
     table, tokens = schema.connections, schema.access_tokens
     names = ("connection_id", "owner", "label", "sandbox", "state", "state_reason", "refused_login")
@@ -94,4 +87,4 @@ def _stored(warehouse: Warehouse) -> list[Connection]:
         kept = {row.pop("connection_id"): row for row in reader.rows(locked)}
     if all(row["connection_id"] != DEFAULT for row in rows):
         rows.append({"connection_id": DEFAULT})
-    return [Connection(**row, **kept.get(row["connection_id"], {}), has_tables=True) for row in rows]
+    return [Connection(**row, **kept.get(row["connection_id"], {})) for row in rows]

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 import sqlalchemy as sa
 
 from tasty_pipeline.core import publish, schema
-from tasty_pipeline.core.connections.base import DEFAULT, Connection, has_tables
+from tasty_pipeline.core.connections.base import DEFAULT, Connection
 from tasty_pipeline.core.connections.states import CONNECTIONS_LOCK
 from tasty_pipeline.core.errors import ConfigurationError
 from tasty_pipeline.core.payloads import Parsed
@@ -127,7 +127,7 @@ def settle_disconnected(warehouse: Warehouse) -> list[str]:
 
     Opens no writing transaction where there is nothing to do. Raises `WarehouseError`.
     """
-    if not has_tables(warehouse):
+    if not warehouse.is_current():
         return []
     with warehouse.read() as reader:
         if _is_settled(reader):

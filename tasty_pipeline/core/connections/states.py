@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.broker import AccessToken
-from tasty_pipeline.core.connections.base import ACTIVE, NEEDS_REAUTHORISATION, Connection, has_tables
+from tasty_pipeline.core.connections.base import ACTIVE, NEEDS_REAUTHORISATION, Connection
 from tasty_pipeline.core.connections.logins import Login
 from tasty_pipeline.core.errors import AuthenticationError
 from tasty_pipeline.core.sealing import lock_token, open_token
@@ -36,7 +36,7 @@ def mark_active(warehouse: Warehouse, login: Login) -> None:
     Where another login of the connection was refused since it was read (the environment's changed meanwhile), that
     stands: this one's success says nothing of it.
     """
-    if _has_tables(warehouse, login.connection):
+    if warehouse.is_current():
         refused = schema.connections.c.refused_login
         known = [digest for digest in (login.connection.refused_login, login.digest) if digest]
         ours = sa.or_(refused.is_(None), refused.in_(known))
@@ -85,10 +85,6 @@ def _unchanged(connection: Connection) -> list[sa.ColumnElement[bool]]:
     return mine
 
 
-def _has_tables(warehouse: Warehouse, connection: Connection) -> bool:
-    return connection.has_tables or has_tables(warehouse)
-
-
 def kept_token(login: Login) -> AccessToken | None:
     """Return the access token that an earlier run left for exactly this login, while it lives.
 
@@ -103,7 +99,7 @@ def keep_token(warehouse: Warehouse, login: Login, token: AccessToken | None) ->
     Nothing is written for None, for a token that is kept already, or where another run has kept one that lives longer.
     """
     connection, table = login.connection, schema.access_tokens
-    if token is None or not _is_better(token, kept_token(login)) or not _has_tables(warehouse, connection):
+    if token is None or not _is_better(token, kept_token(login)) or not warehouse.is_current():
         return
     row = {
         "connection_id": connection.connection_id,

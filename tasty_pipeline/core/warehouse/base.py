@@ -199,6 +199,7 @@ class Warehouse(ABC):
     def __init__(self, label: str, wait_seconds: float) -> None:
         self.label = label
         self._wait_seconds = wait_seconds
+        self._is_current = False
 
     @abstractmethod
     def _transaction(self, *locks: str, write: bool) -> AbstractContextManager[Session]:
@@ -229,12 +230,17 @@ class Warehouse(ABC):
         with self._transaction(write=False) as session:
             return _stored_version(session)
 
+    def is_current(self) -> bool:
+        """Say whether the tables are there, and of this package's version; a yes is remembered by this object."""
+        self._is_current = self._is_current or self.version() == migrations.head()
+        return self._is_current
+
     def migrate(self) -> str:
         """Bring the tables to this package's version, under a lock; return it. Cheap when nothing is to be done.
 
         Raises SchemaVersionError, and changes nothing, when the tables have a version that this package does not know.
         """
-        if self.version() != migrations.head():
+        if not self.is_current():
             with self._transaction("migrate", write=True) as session:
                 _make_schema(session)
                 # somebody else may have been faster
