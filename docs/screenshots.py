@@ -1,119 +1,24 @@
-"""Takes the pictures of docs/images from a running UI: `python docs/screenshots.py BROKERAGE` after `make dev`.
+"""Takes the pictures of docs/images in a headless Chromium, from what `make dev` or `make monolith` runs.
 
-It does what it shows: a backfill of the whole history and a run that fails, because the simulated brokerage is told to
-refuse it, and then photographs the pages in a headless Chromium. The UI's tests look through the same `Browser`. No
-package is needed for it: Chromium is driven over its DevTools socket. Not for a UI on real credentials.
+    python docs/screenshots.py BROKERAGE                                      the Dagster UI of `make dev`
+    python docs/screenshots.py BROKERAGE --monolith http://127.0.0.1:8000     the pages of `make monolith`
+
+It does what it shows: in the UI a backfill of the whole history and a run that fails, because the simulated brokerage
+is told to refuse it; in the monolith a user who connects and synchronises. Not for real credentials.
 """
 
 import argparse
-import base64
-import contextlib
 import json
-import os
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from websockets.sync.client import ClientConnection, connect
+from browser import Browser, Visitor, chromium
 
 IMAGES = Path(__file__).parent / "images"
-_SWITCHES = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-default-apps", "--no-first-run", "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--remote-debugging-port=0",
-)  # fmt: skip
-_PATIENCE_SECONDS = 60.0
-
-
-def chromium() -> str | None:
-    """Return the path of a Chromium: $CHROMIUM, or one on the PATH."""
-    named = os.environ.get("CHROMIUM")
-    return named or shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-
-
-class Browser:
-    """One page of a headless Chromium, which must have reached what it is asked for before it goes on."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket = socket
-        self._sent = 0
-        self.size(1500, 950)
-
-    @classmethod
-    @contextlib.contextmanager
-    def opened(cls, binary: str) -> Iterator["Browser"]:
-        """Start a browser with an empty profile; end it and throw the profile away."""
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-            command = [binary, *_SWITCHES, f"--user-data-dir={profile}"]
-            with subprocess.Popen([*command, "about:blank"], stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
-                try:
-                    with connect(_page_socket(process), max_size=None) as socket:
-                        yield cls(socket)
-                finally:
-                    process.kill()
-
-    def command(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command of the DevTools protocol and return its result."""
-        self._sent += 1
-        self._socket.send(json.dumps({"id": self._sent, "method": method, "params": parameters}))
-        while True:
-            answer = json.loads(self._socket.recv(_PATIENCE_SECONDS))
-            if answer.get("id") == self._sent:
-                if "error" in answer:
-                    raise RuntimeError(f"{method}: {answer['error']}")
-                return dict(answer["result"])
-
-    def script(self, expression: str) -> Any:
-        """Evaluate JavaScript in the page."""
-        return self.command("Runtime.evaluate", expression=expression)["result"].get("value")
-
-    def text(self) -> str:
-        """Return what a reader sees of the page."""
-        return str(self.script("document.body.innerText") or "")
-
-    def open(self, url: str, *awaited: str) -> str:
-        """Go to a page and return its text once all the awaited words are in it, or raise `TimeoutError`."""
-        self.command("Page.navigate", url=url)
-        return self.wait_for(*awaited)
-
-    def wait_for(self, *awaited: str) -> str:
-        """Return the page's text once all the awaited words are in it."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            text = self.text()
-            missing = [words for words in awaited if words not in text]
-            if not missing:
-                return text
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the page never showed {missing}; it shows:\n{text}")
-            time.sleep(0.2)
-
-    def size(self, width: int, height: int, scale: float = 1) -> None:
-        """Lay the page out for a window of this size; its pictures are scaled."""
-        shown = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
-        self.command("Emulation.setDeviceMetricsOverride", **shown)
-
-    def picture(self, path: Path) -> None:
-        """Photograph what is visible."""
-        path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", format="png")["data"]))
-
-
-def _page_socket(process: "subprocess.Popen[str]") -> str:
-    if process.stderr is None:
-        raise RuntimeError("the browser's messages are not read")
-    for line in process.stderr:
-        if listening := re.search(r"DevTools listening on ws://([\d.]+:\d+)/", line):
-            with urllib.request.urlopen(f"http://{listening[1]}/json/list") as answer:
-                pages = [each for each in json.load(answer) if each["type"] == "page"]
-            return str(pages[0]["webSocketDebuggerUrl"])
-    raise RuntimeError("the browser ended without opening its DevTools")
+_WIDE, _PHONE = 1280, 390
 
 
 class Pages:
@@ -171,14 +76,24 @@ def _post(url: str, content: Any, method: str = "POST") -> Any:
 def main() -> int:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("brokerage", help="address of the simulated brokerage, as `make dev` prints it")
-    parser.add_argument("--url", default="http://127.0.0.1:3000", help="address of the UI")
+    parser.add_argument("brokerage", help="address of the simulated brokerage, as it is printed")
+    parser.add_argument("--url", default="http://127.0.0.1:3000", help="address of the Dagster UI")
+    parser.add_argument("--monolith", help="address of the example monolith; its pages are taken then, not the UI's")
     options = parser.parse_args()
     binary = chromium()
     if not binary:
         sys.stderr.write("No Chromium: put one on the PATH, or set CHROMIUM to its path.\n")
         return 1
-    pages, faults = Pages(options.url), f"{options.brokerage}/__control__/faults"
+    with Browser.opened(binary) as browser:
+        if options.monolith:
+            _take_monolith(browser, options.monolith)
+        else:
+            _take_ui(browser, options.url, options.brokerage)
+    return 0
+
+
+def _take_ui(browser: Browser, url: str, brokerage: str) -> None:
+    pages, faults = Pages(url), f"{brokerage}/__control__/faults"
     pages.run("accounts", "positions", "balances")
     backfill = pages.backfill()
     _post(faults, {"kind": "not_permitted", "path": "5WT00702/positions"})
@@ -192,14 +107,33 @@ def main() -> int:
         "backfill": (f"runs/b/{backfill}", "transactions", "balance_snapshots"),
         "failed-run": (f"runs/{failed}?logs=type:STEP_FAILURE", "does not let this login see it"),
     }
-    with Browser.opened(binary) as browser:
-        for name, (path, *awaited) in shots.items():
-            # the lineage is laid out for the window and does not shrink to fit a small one
-            browser.size(*((2000, 1500, 0.75) if name == "lineage" else (1500, 950)))
-            browser.open(f"{options.url}/{path}", *awaited)
-            time.sleep(3)  # pictures only: the last animation has no event to wait for
-            browser.picture(IMAGES / f"{name}.png")
-    return 0
+    for name, (path, *awaited) in shots.items():
+        # the lineage is laid out for the window and does not shrink to fit a small one
+        browser.size(*((2000, 1500, 0.75) if name == "lineage" else (1500, 950)))
+        browser.open(f"{url}/{path}", *awaited)
+        time.sleep(3)  # pictures only: the last animation has no event to wait for
+        browser.picture(IMAGES / f"{name}.png")
+
+
+def _take_monolith(browser: Browser, url: str) -> None:
+    visitor = Visitor(browser, url)
+    visitor.log_in("alice")
+    if "simulator-login" not in browser.open(f"{url}/connections/", "Connections"):
+        visitor.connect("simulator-login", "simulator-refresh-alice")
+    browser.size(_WIDE, 480)
+    visitor.sync()
+    browser.wait_for("Synchronising.", "running")
+    browser.picture(IMAGES / "monolith-sync.png")
+    browser.wait_for("Synchronised.", "Transactions proven until", "Positions")
+    for name, path, width, height, *awaited in (
+        ("portfolio", "", _WIDE, 1500, "Equity", "Net liquidating value"),
+        ("phone", "", _PHONE, 1100, "Equity", "Net liquidating value"),
+        ("transactions", "transactions/?type=Trade&symbol=AAPL", _WIDE, 1000, "Clear", "AAPL"),
+        ("connections", "connections/", _WIDE, 1000, "What the token may do", "active"),
+    ):
+        browser.size(width, height, 2 if width == _PHONE else 1)
+        browser.open(f"{url}/{path}", *awaited)
+        browser.picture(IMAGES / f"monolith-{name}.png")
 
 
 if __name__ == "__main__":

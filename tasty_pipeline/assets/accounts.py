@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from tasty_pipeline.assets.config import SyncConfig
-from tasty_pipeline.assets.progress import Outcome, progress_of
+from tasty_pipeline.assets.progress import Outcome, progress_of, steps_of
 from tasty_pipeline.assets.syncing import each_login, fail_if_any, failure, materialized, spec_of, told
 from tasty_pipeline.core import connections, schema
 from tasty_pipeline.core.errors import TastyError
@@ -49,4 +49,4 @@ def accounts(
 
 def _others_follow(context: dg.AssetExecutionContext) -> bool:
     """Say whether steps of the run read from the broker after this one."""
-    return bool({"portfolio", "transactions", "balance_snapshots"} & set(context.run.step_keys_to_execute or ()))
+    return bool({"portfolio", "transactions", "balance_snapshots"} & steps_of(context))

@@ -67,6 +67,11 @@ class Progress:
             requests.fail(self.warehouse, self.request_id, _told(outcome))
 
 
+def steps_of(context: dg.AssetExecutionContext) -> set[str]:
+    """Return the keys of all steps of the run; the run itself names them only where it leaves some of the job's out."""
+    return set(context.get_step_execution_context().execution_plan.step_keys_to_execute)
+
+
 @contextmanager
 def progress_of(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[Progress]:
     """Tell of a step from its begin on; the request fails with what leaves the block, since the run goes no further."""
@@ -76,7 +81,7 @@ def progress_of(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iter
     if request_id is None:
         yield progress
         return
-    tables = [name for key in context.run.step_keys_to_execute or () for name in _TABLES.get(key, ())]
+    tables = [name for key in steps_of(context) for name in _TABLES.get(key, ())]
     requests.begin(warehouse, request_id, context.run.run_id, tables)
     progress.report(Outcome())
     try:

@@ -162,6 +162,24 @@ def test_the_accounts_asset_alone_fails_of_a_login_that_failed(sim: Simulator, l
     assert accounts_in("accounts") == set(BOBS)
 
 
+def test_an_account_that_one_login_no_longer_lists_stays_while_another_lists_it(
+    sim: Simulator, launch: Launcher
+) -> None:
+    assert launch("accounts").success
+    sim.brokerage.unshare(SHARED, "bob")
+    try:
+        stopped = failures(launch("accounts"))
+        assert "[login bob]" in str(stopped["accounts"].description)
+        assert "confirm_mass_removal" in str(stopped["accounts"].description)
+        assert SHARED in listed("bob")
+        assert launch("accounts", config={"accounts": {"confirm_mass_removal": True}}).success
+    finally:
+        sim.brokerage.share(SHARED, "bob")
+    assert set(listed("bob")) == {BOBS[1]}
+    assert SHARED in listed("alice")
+    assert not [row for row in stored("accounts") if row["removed_at"]]
+
+
 def test_an_account_that_one_login_may_not_read_is_read_through_the_other(sim: Simulator, launch: Launcher) -> None:
     sim.brokerage.faults.add(Fault("not_permitted", path=f"/accounts/{SHARED}/positions", login="alice"))
     told = failures(launch("accounts", "positions", "balances"))

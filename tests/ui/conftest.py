@@ -1,11 +1,10 @@
-"""`tasty-pipeline dev` in a folder of its own, asked through GraphQL as the UI asks it, and a browser to look at it.
+"""`tasty-pipeline dev` in a folder of its own, asked through GraphQL as the UI asks it.
 
 One server for the session: it takes ten seconds to come up. TASTY_TEST_DAYS is the length of its history (40); with
 1830 the same tests backfill five years.
 """
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -19,7 +18,6 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -241,24 +239,3 @@ def repeated(ui: Ui, history: str) -> tuple[str, dict[str, list[dict[str, Any]]]
     """The same backfill launched again, and what the tables held before it."""
     before = {name: ui.stored(name) for name in HISTORY}
     return str(ui.backfill(ui.days())["backfillId"]), before
-
-
-def _screenshots() -> ModuleType:
-    path = Path(__file__).parents[2] / "docs" / "screenshots.py"
-    spec = importlib.util.spec_from_file_location("screenshots", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A real headless Chromium."""
-    screenshots = _screenshots()
-    binary = screenshots.chromium()
-    if not binary:
-        pytest.skip("NO BROWSER: the UI was not looked at; put chromium on the PATH or set CHROMIUM to its path")
-    with screenshots.Browser.opened(binary) as opened:
-        yield opened
