@@ -128,8 +128,13 @@ def _failed(instance: dg.DagsterInstance) -> list[str]:
 
 def _under_way(instance: dg.DagsterInstance) -> str | None:
     since = datetime.now(UTC) - LOST_AFTER
-    running = dg.RunsFilter(job_name=sync_activity.name, statuses=_UNDER_WAY, created_after=since)
-    return next((record.dagster_run.run_id for record in instance.get_run_records(running, limit=1)), None)
+    # what a user asks for is read by that run: a new login's whole history would be read twice at once
+    filters = [
+        dg.RunsFilter(job_name=job.name, statuses=_UNDER_WAY, created_after=since)
+        for job in (sync_activity, sync_request)
+    ]
+    records = [record for each in filters for record in instance.get_run_records(each, limit=1)]
+    return records[0].dagster_run.run_id if records else None
 
 
 def _result(settings: Settings, seen: Seen, found: Poll, listed: Mapping[str, Sequence[str]]) -> dg.SensorResult:

@@ -229,11 +229,12 @@ def test_the_cursor_holds_no_credential(environment: Simulator, settled: Ticker)
     assert environment.refresh_token not in settled.cursor
 
 
+@pytest.mark.parametrize("job", ["sync_activity", "sync_request"])
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-def test_while_its_run_is_under_way_nothing_is_asked_and_the_change_is_found_after_it(
-    environment: Simulator, settled: Ticker, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+def test_while_a_run_of_changes_is_under_way_nothing_is_asked_and_the_change_is_found_after_it(
+    environment: Simulator, settled: Ticker, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, job: str
 ) -> None:
-    running = create_run_for_test(instance, job_name="sync_activity", status=status)
+    running = create_run_for_test(instance, job_name=job, status=status)
     environment.brokerage.trade()
     asked = len(environment.requests)
     requests, reason = settled()

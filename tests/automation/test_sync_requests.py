@@ -9,6 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 from dagster._core.test_utils import create_run_for_test
 
 from tasty_pipeline import sensors
@@ -49,17 +51,17 @@ def tick(store: Warehouse, ticker: Callable[[str], Ticker]) -> Ticker:
 @pytest.fixture
 def run(
     store: Warehouse, repository: dg.RepositoryDefinition, instance: dg.DagsterInstance
-) -> Callable[[dg.RunRequest], dg.ExecuteInProcessResult]:
-    """Do what the daemon does with a request."""
+) -> Callable[[dg.RunRequest], dg.DagsterRun]:
+    """Do what the daemon does with a request: the run names no steps, which means all of its job's."""
 
-    def execute(request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        return repository.get_job("sync_request").execute_in_process(
-            instance=instance,
-            raise_on_error=False,
-            run_config=request.run_config,
-            tags=request.tags,
-            partition_key=request.partition_key,
-        )
+    def execute(request: dg.RunRequest) -> dg.DagsterRun:
+        job = repository.get_job("sync_request")
+        tags = {**request.tags, "dagster/partition": str(request.partition_key)}
+        made = instance.create_run_for_job(job, run_config=request.run_config, tags=tags)
+        execute_run(InMemoryJob(job), made._replace(step_keys_to_execute=None), instance)
+        ended = instance.get_run_by_id(made.run_id)
+        assert ended is not None
+        return ended
 
     return execute
 
@@ -87,7 +89,7 @@ def test_a_request_becomes_one_run_for_that_users_connections(store: Warehouse, 
     ((again,), _) = tick()
     assert again.run_key == "r1"
     result = run(request)
-    assert result.success
+    assert result.is_success
     assert tick()[0] == []
     done = told(store)
     assert (done["state"], done["error"], done["run_id"]) == ("done", None, result.run_id)
@@ -114,7 +116,7 @@ def test_progress_is_written_while_the_run_works(
 
     monkeypatch.setattr(requests, "report", watching)
     ask(store)
-    assert run(tick()[0][0]).success
+    assert run(tick()[0][0]).is_success
     assert {name: part["state"] for name, part in seen[0].items()} == {**dict.fromkeys(TABLES, "queued")} | {
         "accounts": "running"
     }
@@ -128,7 +130,7 @@ def test_an_account_that_fails_is_told_with_its_reason(
 ) -> None:
     environment.brokerage.faults.add(Fault("not_permitted", path="/accounts/5WT00703/positions"))
     ask(store)
-    assert not run(tick()[0][0]).success
+    assert not run(tick()[0][0]).is_success
     failed = told(store)
     assert failed["state"] == "failed"
     assert failed["error"].startswith("[5WT00703] ")
@@ -143,7 +145,7 @@ def test_a_revoked_grant_is_told_and_a_second_request_does_not_try_it_again(
     environment.brokerage.revoke_grant("bob")
     for number in (1, 2):
         ask(store, f"r{number}")
-        assert not run(tick()[0][0]).success
+        assert not run(tick()[0][0]).is_success
         failed = told(store, f"r{number}")
         assert failed["state"] == "failed"
         assert "revoked" in failed["error"]
