@@ -47,9 +47,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# two workers, a file each at a time: half of the tests wait for a server, a daemon or a browser
+# three workers on two cores, a file each at a time: half of the tests wait for a server, a daemon or a browser
 test: check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 
 # 100 readers on a million transactions; some minutes
 readers: $(VENV)/.dev

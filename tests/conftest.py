@@ -8,6 +8,7 @@ import contextlib
 import os
 import runpy
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -31,6 +32,16 @@ local all all trust
 _ROOT = Path(__file__).parents[1]
 # the example's: one way to start a server
 _POSTGRES = runpy.run_path(str(_ROOT / "examples" / "monolith" / "postgres.py"))
+
+
+def pytest_configure() -> None:
+    """Take signals back: a shell that starts the tests in the background ignores SIGINT, and children inherit that.
+
+    Dagster copies what is done at a SIGINT to SIGTERM, so that a test could not end the programs that it started.
+    """
+    for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, action)
 
 
 @pytest.fixture(scope="session")

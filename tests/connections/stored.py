@@ -24,8 +24,9 @@ def login(warehouse: Warehouse, settings: Settings, name: str = DEFAULT) -> Logi
     return login_of(connections.find_connection(warehouse, settings, name), settings)
 
 
-def later(minutes: float, value: str = "canary-access") -> AccessToken:
-    return AccessToken(value, NOW + timedelta(minutes=minutes, microseconds=1))
+def later(hours: float, value: str = "canary-access") -> AccessToken:
+    """A token that ends so many hours after the tests began: the same one whenever it is asked for."""
+    return AccessToken(value, NOW + timedelta(hours=hours, microseconds=1))
 
 
 def rows(warehouse: Warehouse, table: sa.Table, *names: str) -> Rows:
