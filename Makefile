@@ -47,9 +47,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# three workers on two cores, a file each at a time: half of the tests wait for a server, a daemon or a browser
+# Three workers on two cores, a file each at a time: half of the tests wait for a server, a daemon or a browser. In their
+# own order: reordered, those that wait longest would all come last.
 test: check
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # 100 readers on a million transactions; some minutes
 readers: $(VENV)/.dev

@@ -22,6 +22,12 @@ from .conftest import ASSETS, Launcher, books, failures, first_day, metadata_of,
 # alice owns the first two accounts; bob may read the second and owns the third
 ALICES, SHARED, BOBS = ["5WT00701", "5WT00702"], "5WT00702", ["5WT00702", "5WT00703"]
 Rows = list[dict[str, Any]]
+# those that a login which came, left or was refused could break
+CONCERNED = [
+    ("accounts", "authorised"),
+    *((table, "complete") for table in ("transactions", "balance_snapshots")),
+    *((table, "fresh") for table in ("positions", "transactions", "balance_snapshots")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +151,7 @@ def test_a_revoked_grant_is_tried_once_and_touches_no_other_login(
         assert accounts_in(table) == set(BOBS)
     assert (state_of("alice"), state_of("bob")) == ("needs reauthorisation", "active")
 
-    again = launch(*ASSETS, checks=None)
+    again = launch(*ASSETS, checks=[("accounts", "authorised"), ("accounts", "unique_keys")])
     assert again.success, failures(again)
     assert asked() == {"default": 0, "alice": 1, "bob": 1}
     assert metadata_of(again, "transactions")["logins that need reauthorisation"] == "alice"
@@ -241,7 +247,7 @@ def test_a_disconnected_login_is_not_read_and_only_its_own_accounts_are_removed(
     with warehouse.write() as writer:
         ended = {"disconnected_at": sa.func.now(), "sealed_credentials": None}
         writer.execute(sa.update(table).where(table.c.connection_id == "alice").values(**ended))
-    result = synced(*ASSETS, checks=None)
+    result = synced(*ASSETS, checks=CONCERNED)
     assert result.success
     assert all(check.passed for check in result.get_asset_check_evaluations())
     assert asked()["alice"] == 0
@@ -264,7 +270,9 @@ def test_a_new_login_gets_the_whole_history_in_the_next_nightly_run(
     connections.add(warehouse, "bob-again", Secrets(sim.logins["bob"]), owner="user-bob")
     nightly = {"whole_if_new": True}
     span = (today() - timedelta(days=2), today())
-    result = launch(*ASSETS, checks=None, days=span, config={"transactions": nightly, "balance_snapshots": nightly})
+    result = launch(
+        *ASSETS, checks=CONCERNED, days=span, config={"transactions": nightly, "balance_snapshots": nightly}
+    )
     assert result.success
     assert all(check.passed for check in result.get_asset_check_evaluations())
     for table in ("transactions", "balance_snapshots"):
@@ -281,7 +289,7 @@ def test_the_accounts_of_a_refused_login_stand_still_without_failing_the_other_c
     sim.brokerage.revoke_grant("alice")
     sim.brokerage.expire_tokens("alice")
     assert not launch(*ASSETS).success
-    result = launch(*ASSETS, checks=None)
+    result = launch(*ASSETS, checks=CONCERNED)
     assert result.success
     assert [each.check_name for each in result.get_asset_check_evaluations() if not each.passed] == ["authorised"]
 
