@@ -11,6 +11,8 @@ from tasty_pipeline.core import schema
 
 # Rows are booked up to a week late (the broker's adjustments): these days are read again, and today.
 LOOKBACK = timedelta(days=10)
+# how long a tick of a schedule or sensor waits for the database
+WAIT_SECONDS = 5.0
 ACCOUNTS_TAG = "tasty/accounts"
 RANGE_START_TAG, RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 

@@ -17,6 +17,7 @@ from tasty_pipeline.jobs import (
     LOOKBACK,
     RANGE_END_TAG,
     RANGE_START_TAG,
+    WAIT_SECONDS,
     check_freshness,
     sync_history,
     sync_portfolio,
@@ -25,7 +26,6 @@ from tasty_pipeline.resources import warehouse_from
 
 # The state at the close is there only after it: orders that fill in the last second are booked a little later.
 AFTER_CLOSE = timedelta(minutes=15)
-WAIT_SECONDS = 5.0
 
 
 def market_rest(moment: datetime) -> str | None:

@@ -24,14 +24,14 @@ from tasty_pipeline.core.requests import SyncRequest
 from tasty_pipeline.core.settings import Settings, read_settings
 from tasty_pipeline.core.tradingdays import new_york_day
 from tasty_pipeline.core.warehouse import Warehouse
-from tasty_pipeline.jobs import ACCOUNTS_TAG, LOOKBACK, sync_activity, sync_request
+from tasty_pipeline.jobs import ACCOUNTS_TAG, LOOKBACK, WAIT_SECONDS, sync_activity, sync_request
 from tasty_pipeline.resources import warehouse_from
 
 INTERVAL, DEV_INTERVAL = 30, 5
 # One answer of a tick may take this long and is asked for again for this long; the next tick is near.
 TIMEOUT_SECONDS, RETRY_SECONDS = 10.0, 10.0
-# how long a tick waits for the database, and how many logins it asks at the same time
-WAIT_SECONDS, LOGINS_AT_ONCE = 5.0, 8
+# how many logins a tick asks at the same time
+LOGINS_AT_ONCE = 8
 # A run that was killed may be called started for ever; after this long it no longer holds others up.
 LOST_AFTER = timedelta(hours=1)
 # A run that failed is requested again after this long, and not by every tick.

@@ -25,10 +25,7 @@ from tasty_pipeline.core.connections.changing import add, disconnect, settle, se
 from tasty_pipeline.core.connections.keys import KeyState, Rotation, key_state, make_key, rotate_key
 from tasty_pipeline.core.connections.logins import (
     Login,
-    config_of,
     credentials_of,
-    is_refused,
-    login_digest,
     login_of,
     refused_before,
 )
@@ -43,16 +40,13 @@ __all__ = [
     "Login",
     "Rotation",
     "add",
-    "config_of",
     "credentials_of",
     "disconnect",
     "find_connection",
-    "is_refused",
     "keep_token",
     "kept_token",
     "key_state",
     "live_connections",
-    "login_digest",
     "login_of",
     "make_key",
     "mark_active",
