@@ -19,7 +19,8 @@ broker's New York trade dates. Rows that the broker no longer lists are marked i
 _POSTGRES = """## In Postgres
 
 Version 15 or newer. Applications read the views of the schema `tasty_v1`, whose names and columns stay while the tables
-change. There is one for each table but `access_tokens`, with the same columns in the same order, and:
+change. There is one for each table but `access_tokens` and `proven_windows`, with the same columns in the same order,
+and:
 
 - views of tables with a key of several columns begin with `id`, the key's parts joined by `|`, for readers that need a
   key of one column; to find rows, ask for the parts, which have the index;

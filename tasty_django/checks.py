@@ -18,7 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from tasty_django import conf
 
 # the schema versions of the pipeline whose views these models fit
-OLDEST, NEWEST = "0002", "0002"
+OLDEST, NEWEST = "0002", "0003"
 _MIDDLEWARE = "tasty_django.middleware.CurrentUserMiddleware"
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 _MAKE = (

@@ -14,6 +14,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from tasty_pipeline.assets.config import SyncConfig
 from tasty_pipeline.assets.progress import Outcome, Progress
 from tasty_pipeline.core import connections, publish, schema
+from tasty_pipeline.core.broker import AccessToken
 from tasty_pipeline.core.connections import Connection, Login
 from tasty_pipeline.core.errors import (
     AuthenticationError,
@@ -95,8 +96,7 @@ async def each_login(
         except WarehouseError:
             raise
         except TastyError as error:
-            context.log.error("login %s: %s", name, error)  # noqa: TRY400 - as in _attempt
-            outcome.failures.append((f"login {name}", error))
+            _note(context, name, error, outcome)
     if chosen and len(refusals) == len(chosen):
         raise refusals[0]
     return outcome
@@ -112,14 +112,19 @@ async def _work_with(
     outcome: Outcome,
 ) -> None:
     session = await logins.session(login)
-    try:
-        await work(begin(context, session, warehouse, config), outcome)
-    except AuthenticationError as error:
-        logins.refuse(login, warehouse, error)
-        raise
+    await _unless_refused(logins, login, warehouse, work(begin(context, session, warehouse, config), outcome))
     if not config.dry_run:
         connections.mark_active(warehouse, login)
         connections.keep_token(warehouse, login, session.broker.access_token)
+
+
+async def _unless_refused(logins: BrokerResource, login: Login, warehouse: Warehouse, work: Awaitable[None]) -> None:
+    """Do the work; where the broker refuses the login, write that down."""
+    try:
+        await work
+    except AuthenticationError as error:
+        logins.refuse(login, warehouse, error)
+        raise
 
 
 def chosen_connections(warehouse: Warehouse, config: SyncConfig) -> list[Connection]:
@@ -150,25 +155,49 @@ async def each_account(
 
     Raises `ConfigurationError` for an account of the run config that no login sees, before anything is read of one.
     """
-    listed: list[tuple[Sync, list[str]]] = []
+    listed: list[tuple[Sync, list[str], AccessToken | None]] = []
 
     async def list_them(sync: Sync, _: Outcome) -> None:
-        listed.append((sync, await listed_accounts(sync)))
+        listed.append((sync, await listed_accounts(sync), sync.broker.access_token))
 
-    async def work_on(sync: Sync, outcome: Outcome) -> None:
-        for account in dict(known).get(sync.run.connection, []):
-            if account not in done and (not config.accounts or account in config.accounts):
-                if await _attempt(context, sync, account, work, outcome):
-                    done.add(account)
-                progress.report(outcome)
-
-    found = await each_login(context, logins, warehouse, config, list_them)
-    known = [(sync.run.connection, accounts) for sync, accounts in listed]
-    _refuse_unknown(config, found, [account for _, accounts in known for account in accounts])
+    outcome = await each_login(context, logins, warehouse, config, list_them)
+    _refuse_unknown(config, outcome, [account for _, accounts, _ in listed for account in accounts])
     done: set[str] = set()
-    able = config.model_copy(update={"connections": [name for name, _ in known]})
-    worked = await each_login(context, logins, warehouse, able, work_on) if known else Outcome()
-    return Outcome(worked.results, [*found.failures, *worked.failures], found.left_out)
+    for sync, accounts, token in listed:
+        wanted = [account for account in accounts if not config.accounts or account in config.accounts]
+        login = logins.opened(sync.run.connection).login
+        try:
+            await _unless_refused(logins, login, warehouse, _each(context, sync, wanted, done, work, outcome, progress))
+        except WarehouseError:
+            raise
+        except TastyError as error:
+            _note(context, sync.run.connection, error, outcome)
+        else:
+            # bought meanwhile, where the run took longer than a token lives
+            if token != sync.broker.access_token and not config.dry_run:
+                connections.keep_token(warehouse, login, sync.broker.access_token)
+    return outcome
+
+
+async def _each(
+    context: dg.AssetExecutionContext,
+    sync: Sync,
+    accounts: Sequence[str],
+    done: set[str],
+    work: Callable[[Sync, str], Awaitable[Iterable[SyncResult]]],
+    outcome: Outcome,
+    progress: Progress,
+) -> None:
+    for account in accounts:
+        if account not in done:
+            if await _attempt(context, sync, account, work, outcome):
+                done.add(account)
+            progress.report(outcome)
+
+
+def _note(context: dg.AssetExecutionContext, name: str, error: TastyError, outcome: Outcome) -> None:
+    context.log.error("login %s: %s", name, error)
+    outcome.failures.append((f"login {name}", error))
 
 
 def _refuse_unknown(config: SyncConfig, found: Outcome, seen: Sequence[str]) -> None:
@@ -239,6 +268,10 @@ def materialized(
             }
     except TastyError as error:
         raise failure(error) from None
+    if table.name in schema.DAY:
+        # of a run of many days: Dagster would repeat it for every day
+        context.add_asset_metadata(metadata, asset_key=table.name, partition_key=context.partition_keys[-1])
+        metadata = {}
     yield dg.MaterializeResult(asset_key=table.name, metadata=metadata)
 
 

@@ -1,18 +1,23 @@
 """Kebab-case payloads to typed rows, one by one: a bad row is set aside with its reason, the rest loads.
 
 Here belongs what a row is made of: which key feeds which column, signs, what goes to `extra`. Column lists are in
-schema.py, single values in values.py. A field without a column lands in `extra`; nothing is dropped.
+schema.py, single values in values.py. A field without a column lands in `extra`; nothing is dropped. quick.py reads
+ordinary pages many times faster; this is the judge of everything else, and of what ordinary means.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from tasty_pipeline.core import schema, values
+from tasty_pipeline.core.arrow import to_arrow
 
 Row = dict[str, Any]
 
@@ -48,8 +53,10 @@ NO_COLUMN: Mapping[str, Mapping[str, str]] = {
     )
 }
 
-BOUGHT = frozenset({"Buy", "Buy to Open", "Buy to Close"})
-SOLD = frozenset({"Sell", "Sell to Open", "Sell to Close"})
+_DOCUMENTS = frozenset(
+    column.name for table in schema.MIRRORED.values() for column in table.columns if isinstance(column.type, sa.JSON)
+)
+_DERIVED = frozenset({"extra", "quantity"})
 
 
 @dataclass(frozen=True)
@@ -64,11 +71,23 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Parsed:
-    """Typed rows (column to value, without provenance), what was rejected, how many were left out on purpose."""
+    """Typed rows (the columns that a payload fills), what was rejected, how many were left out on purpose."""
 
-    rows: tuple[Row, ...]
-    rejected: tuple[Rejected, ...]
+    table: pa.Table
+    rejected: tuple[Rejected, ...] = ()
     left_out: int = 0
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows as Python values: Decimal, aware UTC, JSON as it is parsed. Made anew each time, for a few rows."""
+        documents = _DOCUMENTS.intersection(self.table.column_names)
+        return [
+            {
+                name: json.loads(value, parse_float=Decimal) if name in documents and value is not None else value
+                for name, value in row.items()
+            }
+            for row in self.table.to_pylist()
+        ]
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,8 @@ def parse_row(table: sa.Table, payload: Mapping[str, Any]) -> Row:
             row[field.column] = values.signed(raw, rest.pop(field.effect, None)) if field.effect else field.parse(raw)
         except ValueError as error:
             raise ValueError(f"{field.key}: {error}") from None
-    row["extra"] = _extra(rest)
+    if "extra" in table.columns:
+        row["extra"] = _extra(rest)
     _FINISH.get(table.name, _as_it_is)(row)
     return row
 
@@ -134,9 +154,9 @@ def _sign_transaction(row: Row) -> None:
     if unsigned is not None and unsigned < 0:
         raise ValueError(f"quantity: {unsigned} is negative, which the API never sends")
     row["quantity"] = None
-    if unsigned is not None and row["action"] in BOUGHT:
+    if unsigned is not None and row["action"] in values.BOUGHT:
         row["quantity"] = unsigned
-    elif unsigned is not None and row["action"] in SOLD:
+    elif unsigned is not None and row["action"] in values.SOLD:
         row["quantity"] = unsigned.copy_negate() if unsigned else unsigned
 
 
@@ -172,7 +192,12 @@ def parse(
             left_out += 1
         else:
             rows.append(row)
-    return Parsed(tuple(rows), tuple(rejected), left_out)
+    return Parsed(to_arrow(table, rows, _filled(table)), tuple(rejected), left_out)
+
+
+def _filled(table: sa.Table) -> list[str]:
+    """Name the columns of a parsed row: `schema.content`, but for what only a sync can know."""
+    return [name for name in schema.content(table) if name in _DERIVED or table.columns[name].info["api"] is not None]
 
 
 def key_of(table: sa.Table, row: Row) -> tuple[Any, ...]:

@@ -326,7 +326,7 @@ balance_snapshots = _table(
         _instant("removed_at", "Since when two agreeing complete answers no longer hold the row.", api=None),
         *_mirrored(),
     ],
-    sa.Index(None, "account_number", "snapshot_date"),
+    sa.Index("balance_snapshots_account_number_snapshot_date_idx", "account_number", "snapshot_date", "removed_at"),
 )
 
 # In this order because net = value + the sum of these, all signed.
@@ -410,7 +410,10 @@ transactions = _table(
         *_mirrored(),
     ],
     sa.CheckConstraint("quantity IS NULL OR abs(quantity) = quantity_unsigned", name="quantity"),
-    sa.Index(None, "account_number", "transaction_date"),
+    # live rows are counted by day every night: with removed_at in it (as a key, which Postgres packs), it is enough
+    sa.Index("transactions_account_number_transaction_date_idx", "account_number", "transaction_date", "removed_at"),
+    # finds the last days of all accounts, and the rows of the last read, for next to nothing
+    sa.Index(None, "transaction_date", "synced_at", postgresql_using="brin"),
     sa.Index(None, "account_number", "executed_at"),
     sa.Index(None, "symbol"),
     sa.Index(None, "underlying_symbol"),
@@ -431,6 +434,29 @@ proven_days = _table(
             required=True,
         ),
         _text("digest", "BLAKE2b of those rows in canonical form, ordered by key.", api=None, required=True),
+        *_provenance(),
+    ],
+    sa.Index(None, "table_name", "day"),
+)
+
+proven_windows = _table(
+    "proven_windows",
+    "What one request of a day window last answered, and what the table held of its days then: a window that answers "
+    "the same again needs no reading.",
+    ("account_number", "table_name", "window_start", "window_end"),
+    [
+        _text("account_number", "The account.", api=None, required=True),
+        _text("table_name", "The table that holds the rows.", api=None, required=True),
+        _day("window_start", "First day that was asked for.", api=None, required=True),
+        _day("window_end", "Last day that was asked for.", api=None, required=True),
+        _whole("row_count", "Rows of the answer.", api=None, required=True),
+        _text("body_digest", "Digest of the answer as it came.", api=None, required=True),
+        _text(
+            "fingerprint",
+            "What this database made of the rows of those days after the answer was published; comparable in it only.",
+            api=None,
+            required=True,
+        ),
         *_provenance(),
     ],
 )
@@ -484,6 +510,9 @@ sync_log = _table(
     ],
     sa.CheckConstraint("result IN ('published', 'failed')", name="result"),
     sa.Index(None, "table_name", "account_number", "read_started_at"),
+    # whether anything else was ever read into these tables is asked by every sync, of a log that only grows
+    sa.Index(None, "environment", "connection", postgresql_where=sa.text("result = 'published'")),
+    sa.Index(None, "environment", "account_number", postgresql_where=sa.text("result = 'published'")),
 )
 
 # where an application sets the current user, '' stands for every user and 'nobody' for none
@@ -600,11 +629,18 @@ changes = _table(
 )
 
 MIRRORED = {table.name: table for table in (accounts, positions, balances, balance_snapshots, transactions)}
+# where each table that is kept by day holds its day
+DAY = {"transactions": "transaction_date", "balance_snapshots": "snapshot_date"}
 
 
 def key_of(table: sa.Table) -> tuple[str, ...]:
     """Return the names of a table's key columns, in order."""
     return tuple(column.name for column in table.primary_key.columns)
+
+
+def content(table: sa.Table) -> tuple[str, ...]:
+    """Return the names of the columns that a payload fills, in the table's order: not `removed_at`, not provenance."""
+    return tuple(column.name for column in table.columns if column.name not in {"removed_at", "synced_at", "run_id"})
 
 
 def compared(table: sa.Table) -> tuple[str, ...]:

@@ -49,6 +49,10 @@ class _Brief(Repr):
 
 _BRIEF = _Brief()
 
+# the actions that give a transaction's quantity its sign
+BOUGHT = frozenset({"Buy", "Buy to Open", "Buy to Close"})
+SOLD = frozenset({"Sell", "Sell to Open", "Sell to Close"})
+
 
 def shown(value: Any) -> str:
     """Write a value of any size or depth into an error message: quickly and briefly."""

@@ -61,6 +61,10 @@ class BrokerResource(dg.ConfigurableResource["BrokerResource"]):
             self._sessions[name] = Session(login, broker)
         return self._sessions[name]
 
+    def opened(self, name: str) -> Session:
+        """Return the session of a connection that this run has opened."""
+        return self._sessions[name]
+
     def refuse(self, login: Login, store: Warehouse, error: AuthenticationError) -> None:
         """Remember that the broker refused this login: nobody tries it again until it changes."""
         self._refused[login.connection.connection_id] = error

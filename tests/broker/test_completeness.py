@@ -12,7 +12,7 @@ from tasty_pipeline.core.broker.transport import AddressedTransport
 from tasty_pipeline.core.errors import ConfigurationError, IncompleteAnswerError
 from tasty_pipeline.simulator import Fault, Simulator
 
-from .brokerage import BUSY, FIRST, LAST, MANY, Config, broker_of, reads, simulated, truth, within
+from .brokerage import BUSY, FIRST, LAST, MANY, Config, broker_of, reads, simulated, truth, typed, within
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,8 @@ async def test_every_meaning_of_the_filter_gives_every_row(
             read = await broker.transactions(account, FIRST, LAST)
             assert len(read.windows) > 1
             assert within(read, FIRST, LAST) == truth(simulator, account, FIRST, LAST)
-            assert reads(simulator) == 1 + 2 * len(read.windows) + 2
+            # the whole, a day to learn of the bounds, two passes, a count before and after the second
+            assert reads(simulator) == 2 + 2 * len(read.windows) + 2
             first, last = date(2026, 2, 6), date(2026, 2, 7)
             read = await broker.transactions(account, first, last)
             assert len(read.windows) == 1
@@ -45,7 +46,8 @@ async def test_what_fits_a_page_is_one_request(config: Config) -> None:
             assert (read.start, read.end) == (date(2026, 2, 10), date(2026, 2, 12))
             (window,) = read.windows
             assert (window.start, window.end, window.pages) == (date(2026, 2, 3), date(2026, 2, 19), 1)
-            assert window.total == len(read.rows)
+            assert window.total == len(typed(read))
+            assert not read.receipts
             assert before <= read.started_at <= read.ended_at <= datetime.now(UTC)
 
 
@@ -55,7 +57,8 @@ async def test_an_empty_range_is_proven_empty(pages_when_empty: int, config: Con
     with simulated(**settings) as (simulator, account):
         async with broker_of(simulator, config) as broker:
             read = await broker.transactions(account, date(2020, 1, 1), date(2020, 12, 31))
-            assert read.rows == ()
+            assert typed(read) == []
+            assert read.days == {}
             assert [window.total for window in read.windows] == [0]
 
 
@@ -105,19 +108,21 @@ async def test_rows_of_another_account_are_refused(config: Config) -> None:
                     await question
 
 
-async def test_an_odd_row_is_passed_on_for_the_contract_to_reject(config: Config) -> None:
+async def test_an_odd_row_is_rejected_alone_and_counted(config: Config) -> None:
     with simulated(**MANY) as (simulator, account):
-        for field, row in (("id", 0), ("account-number", 1), ("transaction-date", 2)):
+        fields = {"id": 0, "account-number": 1, "transaction-date": 2}
+        for field, row in fields.items():
             simulator.brokerage.faults.add(Fault("missing_field", path="transactions", field=field, row=row))
         async with broker_of(simulator, config) as broker:
             read = await broker.transactions(account, date(2026, 2, 10), date(2026, 2, 12))
-            assert len(read.rows) == read.windows[0].total
-            assert [len(set(row) & {"id", "account-number", "transaction-date"}) for row in read.rows[:4]] == [
-                2,
-                2,
-                2,
-                3,
-            ]
+            assert len(typed(read)) + len(read.rejected) == read.windows[0].total
+            assert [bad.reason for bad in read.rejected] == [f"{field} is missing" for field in fields]
+            expected = truth(simulator, account, date(2026, 2, 3), date(2026, 2, 19))
+            odd = [bad.payload.get("id") for bad in read.rejected]
+            assert len(expected) == read.windows[0].total
+            assert {row["transaction_id"]: row for row in typed(read)}.items() <= expected.items()
+            assert odd[0] is None
+            assert {*odd[1:]} <= expected.keys()
 
 
 @asynccontextmanager
@@ -134,7 +139,7 @@ async def test_the_sdk_gives_250_rows_by_default_and_we_give_all(config: Config)
             (theirs,) = await tastytrade.Account.get(session)
             assert len(await theirs.get_history(session)) == 250
         async with broker_of(simulator, config) as broker:
-            assert len((await broker.transactions(account, FIRST, LAST)).rows) == len(truth(simulator, account)) > 2000
+            assert len(within(await broker.transactions(account, FIRST, LAST))) == len(truth(simulator, account)) > 2000
 
 
 async def test_the_sdk_loses_rows_under_drift_and_we_do_not(config: Config) -> None:

@@ -1,15 +1,17 @@
 """Each question that is not a range of transactions, and reads that go through trouble on the way."""
 
 import json
+from collections import Counter
 from datetime import date
 from decimal import Decimal
 
 import pytest
 
+from tasty_pipeline.core import payloads, schema
 from tasty_pipeline.core.errors import PermanentError
 from tasty_pipeline.simulator import Fault
 
-from .brokerage import FIRST, LAST, MANY, Config, broker_of, simulated, truth, within
+from .brokerage import FIRST, LAST, MANY, Config, broker_of, simulated, truth, typed, within
 
 pytestmark = pytest.mark.anyio
 
@@ -21,8 +23,12 @@ async def test_snapshots_of_both_times_of_day_come_without_the_current_balance(c
         expected = [
             snapshot for time in ("BOD", "EOD") for snapshot in simulator.brokerage.snapshots(account, time)
         ]  # fmt: skip
-        key = lambda row: (row["snapshot-date"], row["time-of-day"])  # noqa: E731
-        assert sorted(read.rows, key=key) == sorted(expected, key=key)
+        key = lambda row: (row["snapshot_date"], row["time_of_day"])  # noqa: E731
+        parsed = payloads.parse(schema.balance_snapshots, expected)
+        assert sorted(typed(read), key=key) == sorted(parsed.rows, key=key)
+        assert (read.rejected, parsed.rejected) == ((), ())
+        wanted = Counter(row["snapshot_date"] for row in parsed.rows if row["snapshot_date"] >= FIRST)
+        assert {day: rows for day, (rows, _) in read.days.items()} == wanted
         assert [(window.time_of_day, window.pages) for window in read.windows] == [("BOD", 1), ("EOD", 1)]
         assert sum(window.total for window in read.windows) == len(expected) + 2
 
@@ -78,7 +84,7 @@ async def test_transactions_are_counted_with_one_small_request(config: Config) -
 
 async def test_a_transaction_is_shown_by_its_id_whatever_its_date_and_none_where_there_is_none(config: Config) -> None:
     with simulated(**MANY) as (simulator, account):
-        first = next(iter(truth(simulator, account).values()))
+        first = simulator.brokerage.transactions(account)[0]
         async with broker_of(simulator, config) as broker:
             assert await broker.transaction(account, first["id"]) == first
             assert await broker.transaction(account, 1) is None

@@ -22,7 +22,7 @@ from tastytrade.order import InstrumentType, OrderAction
 from tastytrade.utils import PriceEffect
 
 from tasty_pipeline.core import schema, values, vocabulary
-from tasty_pipeline.core.payloads import BOUGHT, NO_COLUMN, SOLD
+from tasty_pipeline.core.payloads import NO_COLUMN
 
 OFFICIAL = json.loads((Path(__file__).parent / "official_fields.json").read_text())
 SDK: Mapping[str, type[BaseModel]] = {
@@ -256,9 +256,9 @@ def test_vocabularies_are_the_sdks_enumerations() -> None:
 
 
 def test_the_sign_of_every_known_action_is_the_sdks() -> None:
-    assert frozenset(item.value for item in OrderAction if item.value.startswith("Buy")) == BOUGHT
-    assert frozenset(item.value for item in OrderAction if item.value.startswith("Sell")) == SOLD
-    assert BOUGHT | SOLD | {"Allocate"} == vocabulary.ACTIONS
+    assert frozenset(item.value for item in OrderAction if item.value.startswith("Buy")) == values.BOUGHT
+    assert frozenset(item.value for item in OrderAction if item.value.startswith("Sell")) == values.SOLD
+    assert values.BOUGHT | values.SOLD | {"Allocate"} == vocabulary.ACTIONS
 
 
 def test_the_effects_are_the_sdks() -> None:

@@ -13,11 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasty_pipeline.core import payloads, schema
-from tasty_pipeline.core.warehouse.staging import to_arrow
+from tasty_pipeline.core.arrow import arrow_schema
 
 TABLES = list(schema.MIRRORED.values())
 Payload = dict[str, Any]
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 ACCOUNT: Payload = {
     "account-number": "5WT00001",
@@ -116,8 +115,23 @@ def position(**changes: Any) -> Payload:
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_a_row_has_every_column_but_what_the_sync_adds(table: sa.Table) -> None:
     row = payloads.parse_row(table, GOOD[table.name])
-    assert set(row) == {column.name for column in table.columns} - {"synced_at", "run_id", "removed_at"}
+    assert set(row) == set(schema.content(table))
     assert row["extra"] is None
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_typed_rows_are_the_rows(table: sa.Table) -> None:
+    payload = {**GOOD[table.name], "new-field": {"b": [1, None, Decimal("1.5")], "a": "é"}}
+    parsed = payloads.parse(table, [payload, GOOD[table.name]])
+    assert parsed.table.schema == arrow_schema(table, schema.content(table))
+    assert parsed.rows == [payloads.parse_row(table, payload), payloads.parse_row(table, GOOD[table.name])]
+    assert parsed.table["extra"].to_pylist() == ['{"new-field":{"a":"é","b":[1,null,1.5]}}', None]
+
+
+def test_what_a_login_may_do_has_the_columns_that_the_api_knows() -> None:
+    """The connection's name is for the sync to add."""
+    parsed = payloads.parse(schema.connection_accounts, [{"account-number": "5WT00001", "authority-level": "owner"}])
+    assert parsed.rows == [{"account_number": "5WT00001", "authority_level": "owner"}]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -344,7 +358,7 @@ def test_one_bad_row_never_affects_the_others() -> None:
     parsed = payloads.parse(schema.transactions, mixed)
     assert [row["transaction_id"] for row in parsed.rows] == [275_000_001, 2, 3]
     assert [rejected.payload for rejected in parsed.rejected] == bad
-    assert parsed.rows == payloads.parse(schema.transactions, [TRANSACTION, mixed[3], mixed[6]]).rows
+    assert parsed.table == payloads.parse(schema.transactions, [TRANSACTION, mixed[3], mixed[6]]).table
 
 
 def test_equal_payloads_are_rows_of_their_own() -> None:
@@ -352,7 +366,9 @@ def test_equal_payloads_are_rows_of_their_own() -> None:
 
 
 def test_nothing_gives_nothing() -> None:
-    assert payloads.parse(schema.transactions, []) == payloads.Parsed((), ())
+    parsed = payloads.parse(schema.transactions, [])
+    assert (parsed.rows, parsed.rejected, parsed.left_out) == ([], (), 0)
+    assert parsed.table.schema == payloads.parse(schema.transactions, [TRANSACTION]).table.schema
 
 
 # --- keys and accounts
@@ -465,9 +481,8 @@ def test_any_payload_is_a_row_or_a_reject_and_nothing_is_raised(table: sa.Table)
             assert 0 < len(bad.reason.encode()) < 500, "a reason can be printed"
         for taken in parsed.rows:
             assert payloads.key_of(table, taken) is not None
-            _holds_its_column(table, taken)
-        rows = [{**taken, "synced_at": NOW, "run_id": "run"} for taken in parsed.rows]
-        assert to_arrow(table, rows).num_rows == len(rows), "what was parsed can be stored"
+        if not parsed.rejected:
+            _holds_its_column(table, payloads.parse_row(table, payload))
         payloads.account_payload(payload)
 
     holds()

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from tasty_pipeline.core import audits, schema
 from tasty_pipeline.core.audits import Finding
-from tasty_pipeline.core.warehouse import Reader, Writer
+from tasty_pipeline.core.tradingdays import last_closed_session
+from tasty_pipeline.core.warehouse import Reader, Warehouse, Writer
 from tasty_pipeline.simulator import Fault
 
 from .bench import BUSY, NEW_YORK, QUIET, START, TODAY, Bench, day
@@ -214,6 +215,71 @@ def test_a_day_that_was_proven_for_one_account_is_missed_of_the_other(bench: Ben
     assert bench.complete()
 
 
+@pytest.mark.usefixtures("either_backend")
+def test_a_proof_of_an_older_version_is_compared_by_its_number_of_rows_alone(bench: Bench) -> None:
+    bench.accounts()
+    for account in (BUSY, QUIET):
+        bench.transactions(account=account)
+    bench.change(set_of(PROVEN, sa.true(), digest="0" * 32))
+    changed, gone = set_of(TRANSACTIONS, some_trade(), price=Decimal("0.01")), sa.delete(TRANSACTIONS)
+    for damage, passes in ((changed, True), (gone.where(some_trade()), False)):
+        with undone(bench) as writer:
+            assert writer.execute(damage) == 1
+            assert audits.complete(writer, TRANSACTIONS).passed is passes
+    bench.change(set_of(PROVEN, sa.true(), digest="2:" + "0" * 32))
+    assert not bench.audit("complete", TRANSACTIONS).passed
+
+
+def test_content_is_compared_within_the_window_and_numbers_on_all_days(bench: Bench) -> None:
+    bench.accounts()
+    for account in (BUSY, QUIET):
+        bench.transactions(account=account)
+    with bench.warehouse.read() as reader:
+        (trade,) = reader.rows(sa.select(TRANSACTIONS).where(some_trade()))
+    day_of_it, later = trade["transaction_date"], trade["transaction_date"] + timedelta(days=1)
+    with undone(bench) as writer:
+        executed(set_of(TRANSACTIONS, some_trade(), price=Decimal("0.01")))(writer)
+        assert not audits.complete(writer, TRANSACTIONS, (day_of_it, day_of_it)).passed
+        assert audits.complete(writer, TRANSACTIONS, (later, TODAY)).passed
+        executed(sa.delete(TRANSACTIONS).where(some_trade()))(writer)
+        assert not audits.complete(writer, TRANSACTIONS, (later, TODAY)).passed
+
+
+@pytest.mark.usefixtures("either_backend")
+def test_a_row_that_is_booked_twice_is_found_from_either_of_its_days(bench: Bench) -> None:
+    bench.transactions(account=BUSY)
+    with undone(bench) as writer:
+        (row,) = writer.rows(sa.select(TRANSACTIONS).where(some_trade()))
+        booked_twice(writer)
+        each = row["transaction_date"]
+        following = each + timedelta(days=1)
+        for window, breaks in (((each, each), 1), ((following, following), 1), ((following, TODAY), 1), (None, 1)):
+            assert audits.one_partition(writer, window).breaks == breaks
+        assert audits.one_partition(writer, (each - timedelta(days=9), each - timedelta(days=1))).passed
+
+
+@pytest.mark.usefixtures("either_backend")
+def test_what_is_unknown_is_counted_by_its_name_in_all_rows(warehouse: Warehouse) -> None:
+    accounts = schema.accounts
+    extras: list[Any] = [{"new": 1, "other": None}, {"new": {"in": 2}}, [1], "text", None]
+    now = datetime.now(NEW_YORK)
+    samples: dict[type, Any] = {sa.Text: "x", sa.Boolean: False, sa.DateTime: now}
+    sent = {column.name: samples[type(column.type)] for column in accounts.c if column.info["expected"]}
+    rows = [
+        {**sent, "account_number": f"5WX{number}", "extra": extra, "margin_or_cash": "Barter", "synced_at": now}
+        for number, extra in enumerate(extras)
+    ]
+    with warehouse.write() as writer:
+        writer.insert(accounts, rows)
+        writer.execute(set_of(accounts, accounts.c.account_number == "5WX4", extra=sa.JSON.NULL))
+        drift = audits.contract(writer, accounts).sample
+    assert drift == [
+        {"drift": "unknown field", "field": "new", "rows": 2},
+        {"drift": "unknown field", "field": "other", "rows": 1},
+        {"drift": "unknown value", "field": "margin-or-cash", "value": "Barter", "rows": 5},
+    ]
+
+
 def at(clock: str) -> datetime:
     return datetime.fromisoformat(clock).replace(tzinfo=NEW_YORK)
 
@@ -275,7 +341,7 @@ def test_a_backfill_of_old_days_does_not_make_the_history_fresh(bench: Bench) ->
     bench.transactions(day(30), day(20), account=QUIET)
     bench.transactions(account=BUSY)
     now = datetime.now(NEW_YORK)
-    session = audits.last_closed_session(now, audits.SESSION_GRACE)[0]
+    session = last_closed_session(now, audits.SESSION_GRACE)[0]
     with bench.warehouse.write() as writer:
         log = schema.sync_log
         writer.execute(sa.update(log).where(log.c.account_number == BUSY).values(window_end=session))

@@ -10,12 +10,13 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
 from tasty_pipeline.core import publish, schema
-from tasty_pipeline.core.payloads import Parsed
-from tasty_pipeline.core.publish import Answer, Run, feed
+from tasty_pipeline.core.arrow import to_arrow
+from tasty_pipeline.core.publish import Run, feed
 from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
 
 from .conftest import READ_AT, MakeRow
@@ -24,7 +25,6 @@ from .users import row_of
 TX, POSITIONS, SNAPSHOTS, CHANGES = schema.transactions, schema.positions, schema.balance_snapshots, schema.changes
 LATER = READ_AT + dt.timedelta(minutes=5)
 PATIENCE = 20  # seconds
-ANSWER = Answer(parsed=Parsed((), ()), started_at=READ_AT, ended_at=LATER)
 Row = dict[str, Any]
 
 
@@ -69,6 +69,11 @@ def position(symbol: str, **columns: Any) -> Row:
     return row_of(POSITIONS, account_number="5WX00001", **key, **columns)
 
 
+def keys(table: sa.Table, *rows: Row) -> pa.Table:
+    names = schema.key_of(table)
+    return to_arrow(table, [{name: row[name] for name in names} for row in rows], names)
+
+
 def test_an_entry_says_which_row_of_whose_account_changed_how_when_and_by_which_run(
     warehouse: Warehouse, transaction: MakeRow
 ) -> None:
@@ -110,7 +115,7 @@ def test_a_row_that_is_marked_removed_and_comes_back_is_removed_and_updated(
     published(warehouse, TX, [transaction(1), transaction(2)])
     for _ in range(2):  # a row that is marked already is not removed again
         with publish.transaction(warehouse, run_of("run-2")) as writer:
-            publish.mark_removed(writer, TX, run_of("run-2"), ANSWER, [{"transaction_id": 2}])
+            publish.mark_removed(writer, TX, run_of("run-2"), keys(TX, {"transaction_id": 2}), (READ_AT, LATER))
     published(warehouse, TX, [transaction(2)], run_of("run-3"))
     assert kinds(warehouse, 2) == [("remove", {"transaction_id": 2}), ("update", {"transaction_id": 2})]
     assert {row["account_number"] for row in told(warehouse)} == {"5WX00001"}
@@ -118,8 +123,7 @@ def test_a_row_that_is_marked_removed_and_comes_back_is_removed_and_updated(
 
 def test_a_position_that_leaves_is_removed(warehouse: Warehouse) -> None:
     published(warehouse, POSITIONS, [position("SPY"), position("QQQ")])
-    names = schema.key_of(POSITIONS)
-    gone = [{name: value for name, value in position(symbol).items() if name in names} for symbol in ("SPY", "NEVER")]
+    gone = keys(POSITIONS, position("SPY"), position("NEVER"))
     with publish.transaction(warehouse, run_of()) as writer:
         assert publish.delete_gone(writer, POSITIONS, gone) == 1
     ((kind, key),) = kinds(warehouse, 2)
@@ -135,7 +139,7 @@ def test_all_tables_of_one_publication_are_told_in_the_order_of_their_writing(
     with publish.transaction(warehouse, run_of()) as writer:
         for table, row in ((POSITIONS, position("SPY")), (schema.proven_days, proven), (TX, transaction(1))):
             writer.merge(table, writer.stage(table, [row]))
-        publish.delete_gone(writer, POSITIONS, [position("SPY")])
+        publish.delete_gone(writer, POSITIONS, keys(POSITIONS, position("SPY")))
     assert [(row["sequence"], row["table_name"], row["kind"]) for row in told(warehouse)] == [
         (1, "positions", "insert"),
         (2, "transactions", "insert"),

@@ -33,7 +33,7 @@ TEXTS = (
 )
 
 
-def test_a_merge_inserts_updates_and_leaves_and_says_which(
+def test_a_merge_inserts_updates_and_leaves_and_says_on_which_days(
     warehouse: Warehouse, transaction: MakeRow, merged: MergeRows, stored: AllRows
 ) -> None:
     merged(warehouse, [transaction(1), transaction(2), transaction(10)])
@@ -45,12 +45,8 @@ def test_a_merge_inserts_updates_and_leaves_and_says_which(
             transaction(3, transaction_date=dt.date(2026, 3, 7), synced_at=LATER, run_id="run-2"),
         ],
     )
-    told = {"account_number": "5WX00001"}
     assert (merge.inserted, merge.updated, merge.unchanged) == (1, 1, 1)
-    assert merge.changed == (
-        {"transaction_id": 2, "change": "update", "transaction_date": dt.date(2026, 3, 6), **told},
-        {"transaction_id": 3, "change": "insert", "transaction_date": dt.date(2026, 3, 7), **told},
-    )
+    assert merge.days == {dt.date(2026, 3, 6), dt.date(2026, 3, 7)}
     rows = {row["transaction_id"]: row for row in stored(warehouse)}
     assert {number: row["run_id"] for number, row in rows.items()} == {1: "run-1", 2: "run-2", 3: "run-2", 10: "run-1"}
     assert rows[2]["value"] == Decimal("-27.75")
@@ -73,7 +69,7 @@ def test_a_second_merge_of_the_same_rows_touches_no_row(
     merged(warehouse, rows)
     before = _physical(warehouse)
     again = merged(warehouse, [{**row, "synced_at": LATER, "run_id": "run-2"} for row in reversed(rows)])
-    assert (again.inserted, again.updated, again.unchanged, again.changed) == (0, 0, 50, ())
+    assert (again.inserted, again.updated, again.unchanged, again.days) == (0, 0, 50, frozenset())
     assert _physical(warehouse) == before
 
 
@@ -95,7 +91,7 @@ def test_a_key_that_is_staged_twice_is_refused_and_nothing_is_written(
     with warehouse.write() as writer:
         staged = writer.stage(TX, [transaction(7), transaction(7)])
         with pytest.raises(AuditError, match="more than once"):
-            writer.diff(TX, staged)
+            writer.merge(TX, staged)
     with pytest.raises(AuditError, match="missing"):
         merged(warehouse, [transaction(6), transaction(7, transaction_id=None)])
     assert stored(warehouse) == []
@@ -167,20 +163,34 @@ def test_an_older_read_never_overwrites_a_newer_one_when_asked_not_to(
     assert merged(warehouse, [transaction(1, price=Decimal(4))]).updated == 1
 
 
-def test_a_diff_says_what_a_merge_would_do_and_writes_nothing(
-    warehouse: Warehouse, transaction: MakeRow, merged: MergeRows, stored: AllRows
+def test_a_row_that_moves_touches_the_day_that_it_leaves_unless_it_was_removed(
+    warehouse: Warehouse, transaction: MakeRow, merged: MergeRows
 ) -> None:
-    merged(warehouse, [transaction(1), transaction(2)])
-    before = stored(warehouse)
+    days = [dt.date(2026, 3, number) for number in range(1, 9)]
+    merged(
+        warehouse,
+        [
+            transaction(1, transaction_date=days[1]),
+            transaction(2, transaction_date=days[2]),
+            transaction(3, transaction_date=days[3], removed_at=READ_AT),
+            transaction(4, transaction_date=days[4]),
+        ],
+    )
+    moved = [
+        transaction(1, transaction_date=days[1]),
+        transaction(2, transaction_date=days[5]),
+        transaction(3, transaction_date=days[6]),
+        transaction(4, transaction_date=days[4], removed_at=READ_AT),
+    ]
+    assert merged(warehouse, moved).days == {days[2], days[5], days[6], days[4]}
+
+
+def test_a_table_without_days_has_none_that_changed(warehouse: Warehouse) -> None:
+    proven = {**dict.fromkeys(("account_number", "table_name", "digest", "run_id"), "x"), "row_count": 1}
+    row = {**proven, "day": dt.date(2026, 3, 6), "synced_at": READ_AT}
     with warehouse.write() as writer:
-        staged = writer.stage(TX, [transaction(1), transaction(2, price=Decimal(1)), transaction(3)])
-        diff = writer.diff(TX, staged)
-    assert stored(warehouse) == before
-    with warehouse.write() as writer:
-        assert (
-            writer.merge(TX, writer.stage(TX, [transaction(1), transaction(2, price=Decimal(1)), transaction(3)]))
-            == diff
-        )
+        merge = writer.merge(schema.proven_days, writer.stage(schema.proven_days, [row]))
+    assert (merge.inserted, merge.days) == (1, frozenset())
 
 
 def test_an_empty_stage_changes_nothing(warehouse: Warehouse, transaction: MakeRow, merged: MergeRows) -> None:

@@ -5,11 +5,12 @@ import math
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tasty_pipeline.core import schema
+from tasty_pipeline.core.arrow import arrow_schema, canonical_text, refuse_inexact, to_arrow
 from tasty_pipeline.core.errors import AuditError
-from tasty_pipeline.core.warehouse.staging import to_arrow
 
 from .conftest import READ_AT, MakeRow
 
@@ -51,10 +52,50 @@ def test_a_column_that_the_table_does_not_have_is_refused(transaction: MakeRow) 
         to_arrow(TX, [transaction(1, pirce=Decimal(1))])
 
 
-def test_every_table_can_be_staged() -> None:
+def test_every_table_can_be_staged_whole_or_in_part() -> None:
     for table in schema.METADATA.tables.values():
         assert to_arrow(table, [{}, {}]).shape == (2, len(table.columns))
         assert to_arrow(table, []).column_names == list(table.columns.keys())
+        assert to_arrow(table, [], schema.content(table)).schema == arrow_schema(table, schema.content(table))
+
+
+def test_a_column_beside_those_that_are_wanted_is_refused(transaction: MakeRow) -> None:
+    with pytest.raises(AuditError, match="synced_at"):
+        to_arrow(TX, [transaction(1)], schema.content(TX))
+
+
+@pytest.mark.parametrize(
+    ("column", "given"),
+    [
+        ("value", pa.decimal128(38, 11)),
+        ("value", pa.float64()),
+        ("order_id", pa.int32()),
+        ("executed_at", pa.timestamp("us")),
+        ("executed_at", pa.timestamp("ms", tz="UTC")),
+        ("executed_at", pa.timestamp("us", tz="America/New_York")),
+        ("transaction_date", pa.date64()),
+        ("symbol", pa.large_string()),
+        ("symbol", pa.null()),
+        ("pirce", pa.decimal128(38, 12)),
+    ],
+)
+def test_typed_rows_of_any_other_type_are_refused_by_name(column: str, given: pa.DataType) -> None:
+    exact = arrow_schema(TX, ("transaction_id",))
+    refuse_inexact(TX, exact)
+    with pytest.raises(AuditError, match=rf"a column {column} \("):
+        refuse_inexact(TX, exact.append(pa.field(column, given)))
+
+
+def test_a_column_that_stands_twice_in_typed_rows_is_refused() -> None:
+    twice = pa.schema([*arrow_schema(TX, ("symbol",)), *arrow_schema(TX, ("symbol",))])
+    with pytest.raises(AuditError, match="symbol"):
+        refuse_inexact(TX, twice)
+
+
+def test_json_of_any_spelling_becomes_canonical_text() -> None:
+    spelled = pa.chunked_array([['{"b": 1.50, "a" : [ ]}', None], ["null", '"é\\u0000"']], pa.string())
+    assert canonical_text(spelled).to_pylist() == ['{"a":[],"b":1.5}', None, "null", '"é\\\\u0000"']
+    assert canonical_text(pa.chunked_array([[None]], pa.string())).to_pylist() == [None]
 
 
 @pytest.mark.parametrize("number", [Decimal("1E+999999"), Decimal("-1E-99999")])

@@ -5,23 +5,29 @@ field means belongs to the payload contract.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import Any
 
 import httpx2
+import sqlalchemy as sa
 
-from tasty_pipeline.core.broker import decode, proof
+from tasty_pipeline.core import arrow, schema
+from tasty_pipeline.core.broker import decode
 from tasty_pipeline.core.broker.api import AccountListing, Api, Params, below
 from tasty_pipeline.core.broker.config import BrokerConfig, Credentials
-from tasty_pipeline.core.broker.decode import Page
 from tasty_pipeline.core.broker.login import AccessToken, Login
 from tasty_pipeline.core.broker.meter import Meter
-from tasty_pipeline.core.broker.reading import ProvenRead, Prover, together
+from tasty_pipeline.core.broker.reading import Prover, together
+from tasty_pipeline.core.broker.shelf import ProvenRead, Receipt, Shelf
 from tasty_pipeline.core.broker.transport import layers, open_wire
 from tasty_pipeline.core.broker.verdicts import Judge
 from tasty_pipeline.core.errors import IncompleteAnswerError, NotFoundError
+from tasty_pipeline.core.spool import Spool
 
 _ACCOUNTS_PATH = "/customers/me/accounts"
 
@@ -77,9 +83,17 @@ class Broker:
             rows = decode.whole_list(payload, path)
         return list(decode.of_account(rows, account, path))
 
-    async def transactions(self, account: str, start: date, end: date) -> ProvenRead:
-        """All transactions with a `transaction-date` from `start` to `end`, and some around them, proven complete."""
-        return await Prover(self._transactions(account)).read(start, end)
+    async def transactions(
+        self, account: str, start: date, end: date, spool: Spool | None = None, known: Iterable[Receipt] = ()
+    ) -> ProvenRead:
+        """All transactions with a `transaction-date` from `start` to `end`, and some around them, proven complete.
+
+        The rows wait in `spool`, and are gone when it is closed; without one, in memory. A window that answers as
+        `known` says is not read.
+        """
+        shelf = Shelf(schema.transactions, start, end, spool or _spool(schema.transactions))
+        listing = AccountListing(self._api, account, schema.transactions)
+        return shelf.together(await Prover(listing, shelf, known).read())
 
     async def transaction(self, account: str, identifier: int) -> dict[str, Any] | None:
         """One transaction by its id, whatever its date; None where the API shows none of that id for the account."""
@@ -90,34 +104,23 @@ class Broker:
             return None
         return decode.of_account(decode.rows_in([row], path), account, path)[0]
 
-    async def snapshots(self, account: str, start: date, end: date) -> ProvenRead:
+    async def snapshots(self, account: str, start: date, end: date, spool: Spool | None = None) -> ProvenRead:
         """All balance snapshots with a `snapshot-date` from `start` to `end`, of the beginning and the end of the day.
 
-        The current balance that the API appends to the list is no snapshot and is left out.
+        The current balance that the API appends to the list is no snapshot and is left out. Should the API ignore the
+        time of day, both answers hold the same rows: still one of each.
         """
-        morning, evening = await together(
-            Prover(
-                AccountListing(self._api, account, "balance-snapshots", proof.snapshot_key, time_of_day=time_of_day)
-            ).read(start, end)
-            for time_of_day in ("BOD", "EOD")
-        )
-        # Should the API ignore the time of day, both answers hold the same rows: still one of each.
-        rows = {proof.snapshot_key(row): row for row in (*morning.rows, *evening.rows)}
-        return ProvenRead(
-            rows=tuple(rows.values()),
-            start=start,
-            end=end,
-            windows=(*morning.windows, *evening.windows),
-            started_at=min(morning.started_at, evening.started_at),
-            ended_at=max(morning.ended_at, evening.ended_at),
-        )
+        table = schema.balance_snapshots
+        shelf = Shelf(table, start, end, spool or _spool(table))
+        listings = [AccountListing(self._api, account, table, time_of_day=time) for time in ("BOD", "EOD")]
+        return shelf.together(*await together(Prover(listing, shelf).read() for listing in listings))
 
     async def count_transactions(self, account: str, start: date | None = None, end: date | None = None) -> int:
         """The API's own total of an account's transactions, of all or from `start` to `end` as its filter means it.
 
         Without an `end` the API stops at now, and rows that are dated after today may be left out.
         """
-        return (await self._newest(account, start, end)).total
+        return (await self._newest(account, start, end))[0]
 
     async def activity(self, account: str) -> str:
         """A fingerprint that changes when a transaction is booked or cash moves; two requests.
@@ -126,9 +129,9 @@ class Broker:
         last update. It is a trigger, not a proof: a row that is booked late while another is withdrawn leaves
         the first two as they were.
         """
-        newest = await self._newest(account)
+        total, newest = await self._newest(account)
         balances = await self.balances(account)
-        last = newest.items[0].get("id") if newest.items else None
+        last = newest[0].get("id") if newest else None
         cash = sorted(
             "|".join(
                 str(balance.get(name)) for name in ("currency", "cash-balance", "cash-balance-effect", "updated-at")
@@ -136,18 +139,22 @@ class Broker:
             for balance in balances
         )
         digest = hashlib.sha256("\n".join(cash).encode()).hexdigest()[:16]
-        return f"{newest.total}:{last}:{digest}"
+        return f"{total}:{last}:{digest}"
 
-    async def _newest(self, account: str, start: date | None = None, end: date | None = None) -> Page:
+    async def _newest(
+        self, account: str, start: date | None = None, end: date | None = None
+    ) -> tuple[int, tuple[dict[str, Any], ...]]:
         path = below(account, "transactions")
         params: Params = {"sort": "Desc", "per-page": 1, "page-offset": 0}
         params |= {name: day.isoformat() for name, day in (("start-date", start), ("end-date", end)) if day}
-        page = decode.page_of(await self._api.get(path, params), path)
-        decode.of_account(page.items, account, path)
-        return page
+        items, (total, *_) = decode.page_of(await self._api.get(path, params), path)
+        decode.of_account(items, account, path)
+        return total, items
 
-    def _transactions(self, account: str) -> AccountListing:
-        return AccountListing(self._api, account, "transactions", proof.transaction_key)
+
+def _spool(table: sa.Table) -> Spool:
+    # nobody closes it: nothing may go to files
+    return Spool(arrow.arrow_schema(table, schema.content(table)), rows_in_memory=sys.maxsize)
 
 
 @asynccontextmanager
@@ -183,5 +190,7 @@ async def connect(
         client = httpx2.AsyncClient(
             base_url=default, headers=headers, transport=transport, timeout=config.timeout_seconds
         )
-        async with session, client:
-            yield Broker(Api(client, Login(session, token)), name, meter)
+        # more threads than cores would only get into each other's way, and hold more memory
+        with ThreadPoolExecutor(os.cpu_count(), "read") as threads:
+            async with session, client:
+                yield Broker(Api(client, Login(session, token), config.in_flight, threads), name, meter)

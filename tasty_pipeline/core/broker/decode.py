@@ -6,7 +6,6 @@ Shapes: the API's documentation of transactions, balances and positions, and cap
 """
 
 import json
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Never
 
@@ -15,21 +14,6 @@ from tasty_pipeline.core.errors import ContractError, IncompleteAnswerError
 _TYPE_NAMES = {dict: "an object", list: "a list", str: "a text", type(None): "null", int: "a number", bool: "a boolean"}
 _UPDATE = "look whether a newer version of this package exists; the API's answers changed."
 _AGAIN = "nothing; the old rows stay and the next run asks again."
-
-
-@dataclass(frozen=True)
-class Page:
-    """One answer of a paged list: its items and what the API says about the whole list.
-
-    `total` is `total-items`, `offset` the page's index, `size` the page size that the API applied (it may be smaller
-    than the one asked for), `count` the `current-item-count`. Whether they fit together is for `proof.py` to say.
-    """
-
-    items: tuple[dict[str, Any], ...]
-    total: int
-    offset: int
-    size: int
-    count: int
 
 
 def parse(body: bytes, what: str) -> dict[str, Any]:
@@ -93,8 +77,8 @@ def rows_in(items: Any, what: str) -> tuple[dict[str, Any], ...]:
     return tuple(items)
 
 
-def page_of(payload: dict[str, Any], what: str) -> Page:
-    """A page with its pagination. Raises `ContractError`, and `IncompleteAnswerError` for a missing list."""
+def page_of(payload: dict[str, Any], what: str) -> tuple[tuple[dict[str, Any], ...], tuple[int, int, int, int]]:
+    """The items of a page; its total, index, size and count. Raises `ContractError`, for no list as `items_of`."""
     items = items_of(payload, what)
     pagination = payload.get("pagination")
     if not isinstance(pagination, dict):
@@ -102,7 +86,7 @@ def page_of(payload: dict[str, Any], what: str) -> Page:
     total, offset, size, count = (
         _number(pagination, name, what) for name in ("total-items", "page-offset", "per-page", "current-item-count")
     )
-    return Page(items, total=total, offset=offset, size=size, count=count)
+    return items, (total, offset, size, count)
 
 
 def _number(pagination: dict[str, Any], name: str, what: str) -> int:
@@ -116,10 +100,10 @@ def whole_list(payload: dict[str, Any], what: str) -> tuple[dict[str, Any], ...]
     """The rows of a list that does not page. Should it page one day, a first page is not taken for the whole."""
     items = items_of(payload, what)
     if isinstance(payload.get("pagination"), dict):
-        page = page_of(payload, what)
-        if page.total != len(items):
+        _, (total, *_) = page_of(payload, what)
+        if total != len(items):
             raise IncompleteAnswerError(
-                f"{what} answers in pages now: {len(items)} of {page.total} rows.",
+                f"{what} answers in pages now: {len(items)} of {total} rows.",
                 "install a newer version of this package.",
             )
     return items

@@ -18,6 +18,11 @@ pass and B those of the second, B is taken if
 3. B holds no fewer rows than the API counted for the whole range just before the second pass, and no more than it
    counted just after.
 
+(2) needs no look of its own where B answers as A did, byte for byte: rows that differed in two windows of B differed so
+in A, and are then found when the windows are put together. The counts of (3) are asked for together with B's first and
+last windows. What is booked makes a count that comes too late or too early fail the proof; a withdrawal just before the
+first count lowers it, which loses a row only if that row also moved in each pass at the wrong moment.
+
 Then every row that was there all the time is in B:
 
 - A row that a pass misses was moved, during that pass, into a window already read. Moved once, it can be missed by A
@@ -38,52 +43,90 @@ then slip between two pages only if another, already read, was withdrawn or move
 in A, that other row is missing from B or different in it; if it happens in B, the row that slipped is in A and not in
 B. Either way (1) fails.
 
+*Windows side by side* need bounds that belong to the range: where they do not, both passes lack the rows of the border
+days, and a row that is booked meanwhile could make up the number. So it is found out first: a range of one day that has
+rows shows all rows of that day, or a bound is exclusive, and the windows overlap.
+
 *A filter that lets rows through from outside* shows a row in several windows and counts it in some totals and not in
 others. Rows are counted once, by key. If two passes agree with each other and still not with the total, twice, the
 whole range is read by pages instead, where rows and total come from the same question.
+
+*What was proven before* can stand for A. The range is counted, and then every window answers, byte for byte, what it
+answered when its rows were published, as many as were counted: one pass is enough. A row that was there from the count
+on and was missed would be one of those counted, so that one of the published rows, all of which were seen after the
+count, would have to be none of them: withdrawn before, or moved out, and back again with its id. That the tables still
+hold what was published is for the caller to make sure of. With a single window that answers anything else, all are read
+twice.
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any
 
-from tasty_pipeline.core.broker.decode import Page
-from tasty_pipeline.core.broker.windows import Span
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
 
-Row = dict[str, Any]
-Key = tuple[Any, ...]
-KeyOf = Callable[[Row], Key | None]
+from tasty_pipeline.core.broker import contents
+from tasty_pipeline.core.broker.contents import Page
+from tasty_pipeline.core.broker.windows import Span
+from tasty_pipeline.core.payloads import Rejected
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One window as it was answered: its rows by key, the API's total, and how many pages it took.
+    """One window as it was answered.
 
-    `others` counts items that are no rows of the list (the current balance at the end of the snapshots).
+    `rows` counts the distinct rows, good and bad, and `others` the items that are no rows of the list (the current
+    balance at the end of the snapshots). `number` is where the good rows of the wanted days wait, None for a window
+    that answers as it did when it was proven before: of that one nothing else is known. `outside` are the good rows of
+    other days, `days` the number of good rows of each wanted day that has some, and `exact` says whether all rows are
+    of the days that were asked for.
     """
 
     span: Span
-    rows: Mapping[Key, Row]
     total: int
     pages: int
-    others: int
+    digests: tuple[str, ...]
+    rows: int
+    others: int = 0
+    number: int | None = None
+    keys: pa.ChunkedArray | None = None
+    rejected: tuple[Rejected, ...] = ()
+    outside: pa.Table | None = None
+    days: Mapping[date, int] = field(default_factory=dict)
+    exact: bool = True
 
 
 @dataclass(frozen=True)
-class Collection:
-    """One pass over all windows: the rows of all of them, and the keys that read differently in two of them."""
+class Pass:
+    """One look at all windows."""
 
     readings: tuple[Reading, ...]
-    rows: Mapping[Key, Row]
-    torn: frozenset[Key]
     started_at: datetime
 
     @property
     def others(self) -> int:
         """Items of the whole range that are no rows: each window repeats them."""
         return max((reading.others for reading in self.readings), default=0)
+
+    def rows(self, table: sa.Table) -> int:
+        """Distinct rows of all windows, good and bad."""
+        read = [reading for reading in self.readings if reading.keys is not None]
+        known = sum(reading.rows for reading in self.readings if reading.keys is None)
+        keys = joined(reading.keys for reading in read)
+        bad = {contents.key_of_bad(table, each) for reading in read for each in reading.rejected}
+        if bad:
+            bad -= set(keys.to_pylist())
+        return known + int(pc.count_distinct(keys).as_py()) + len(bad)
+
+
+def joined(arrays: Iterable[pa.ChunkedArray | None]) -> pa.ChunkedArray:
+    """Return several columns of keys as one."""
+    chunks = [chunk for array in arrays if array is not None for chunk in array.chunks]
+    return pa.chunked_array(chunks or [pa.array([], pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -115,109 +158,96 @@ class Verdict:
         )
 
 
-def transaction_key(row: Row) -> Key | None:
-    """The `id`, the only key of a transaction: byte-identical fills of one order differ in nothing else."""
-    identifier = row.get("id")
-    if isinstance(identifier, str) and identifier.isascii() and identifier.isdigit():
-        identifier = int(identifier)
-    if isinstance(identifier, int) and not isinstance(identifier, bool):
-        return (identifier,)
-    return _odd(row)
-
-
-def snapshot_key(row: Row) -> Key | None:
-    """The day, time of day and currency; None for the current balance, which has no time of day."""
-    if row.get("time-of-day") is None:
-        return None
-    key = (row.get("snapshot-date"), row["time-of-day"], row.get("currency"))
-    return key if isinstance(key[0], str) and isinstance(key[1], str) else _odd(row)
-
-
-def _odd(row: Row) -> Key:
-    # A row without a key is not lost: it is told from others by all it says, and the payload contract rejects it.
-    return ("no key", json.dumps(row, sort_keys=True, default=str))
-
-
-def keyed(items: Iterable[Row], key_of: KeyOf) -> tuple[dict[Key, Row], int, int]:
-    """Rows by key, how many were repeats of a key, and how many items were no rows of the list."""
-    rows: dict[Key, Row] = {}
-    repeats = 0
-    others: list[Row] = []
-    for item in items:
-        key = key_of(item)
-        if key is None:
-            others.append(item)
-        elif key in rows:
-            repeats += 1
-        else:
-            rows[key] = item
-    if others and not _is_current(others, rows.values()):
-        rows |= {_odd(item): item for item in others}
-        return rows, repeats, 0
-    return rows, repeats, len(others)
-
-
-def _is_current(others: list[Row], rows: Iterable[Row]) -> bool:
-    # The current balance is one, and newer than every snapshot. Anything else is a snapshot that lost its time of day:
-    # the payload contract rejects it, and while it stands nothing counts as gone.
-    days = [str(row.get("snapshot-date")) for row in rows]
-    return len(others) == 1 and all(str(others[0].get("snapshot-date")) >= day for day in days)
-
-
-def as_one_answer(span: Span, page: Page, key_of: KeyOf) -> Reading | str:
-    """The window, if this single page proves it; otherwise what is wrong with it, in words."""
-    rows, repeats, others = keyed(page.items, key_of)
-    if page.count != len(page.items):
-        return f"{len(page.items)} rows where {page.count} were announced"
-    if repeats:
-        return f"{repeats} rows twice in one answer"
+def flaw_of_one(page: Page, others: int) -> str:
+    """Say what keeps a single page from proving its window; empty if nothing does. So many items are no rows."""
+    rows = page.items - page.repeats - others
+    if page.count != page.items:
+        return f"{page.items} rows where {page.count} were announced"
+    if page.repeats:
+        return f"{page.repeats} rows twice in one answer"
     if page.offset != 0:
         return f"page {page.offset} instead of the first"
-    if page.total not in {len(page.items), len(rows)}:
-        return f"{len(page.items)} rows where the total says {page.total}"
-    return Reading(span, rows, page.total, 1, others)
+    if page.total not in {page.items, rows}:
+        return f"{page.items} rows where the total says {page.total}"
+    return ""
 
 
-def as_pages(span: Span, pages: list[Page], key_of: KeyOf) -> Reading | str:
-    """The window, if these pages fit together; otherwise what is wrong with them, in words."""
-    items = [item for page in pages for item in page.items]
-    rows, repeats, others = keyed(items, key_of)
+def flaw_of_many(pages: Sequence[Page], distinct: int, others: int) -> str:
+    """Say what keeps pages from fitting together; empty if nothing does.
+
+    In all they hold so many distinct rows, and so many items that are no rows.
+    """
+    items = sum(page.items for page in pages)
+    repeats = items - distinct - others
     totals = [page.total for page in pages]
-    miscounted = [page for page in pages if page.count != len(page.items)]
+    miscounted = [page for page in pages if page.count != page.items]
     if miscounted:
-        return f"{len(miscounted[0].items)} rows on a page where {miscounted[0].count} were announced"
+        return f"{miscounted[0].items} rows on a page where {miscounted[0].count} were announced"
     if [page.offset for page in pages] != list(range(len(pages))):
         return "pages out of order"
     if repeats:
         return f"{repeats} rows on two pages"
     if totals != sorted(totals):
         return f"totals that fall between pages ({max(totals)}, then {totals[-1]})"
-    if totals[-1] not in {len(items), len(rows)}:
-        return f"{len(items)} rows where the total says {totals[-1]}"
-    return Reading(span, rows, totals[-1], len(pages), others)
+    if totals[-1] not in {items, distinct}:
+        return f"{items} rows where the total says {totals[-1]}"
+    return ""
 
 
-def merged(readings: Iterable[Reading], known: Mapping[Key, Row], started_at: datetime) -> Collection:
-    """All windows as one pass.
+Content = Mapping[Any, Any]
 
-    Rows equal to `known` ones are replaced by those, so that two passes cost the memory of one.
+
+def compare(
+    table: sa.Table, earlier: Pass, later: Pass, totals: tuple[int, int], content: Callable[[Reading], Content]
+) -> Verdict:
+    """The second of two passes, judged by the first and by the totals of the whole range around it.
+
+    `content` gives the rows of a reading by key. Only windows that do not answer as before are looked into.
     """
-    readings = tuple(readings)
-    rows: dict[Key, Row] = {}
-    torn: set[Key] = set()
+    vanished = 0
+    altered: set[Any] = set()
+    news: dict[Any, Any] = {}
+    seen: Counter[Any] = Counter()
+    for left, right in _changed(earlier, later):
+        # nobody knows which rows a window held that was not read, as it was proven before: any of them may have gone
+        vanished += sum(reading.rows for reading in left if reading.keys is None)
+        old, new = _united(left, content, altered), _united(right, content, altered)
+        vanished += len(old.keys() - new.keys())
+        altered |= {key for key, row in new.items() if key in old and old[key] != row}
+        for key in new.keys() - old.keys():
+            seen[key] += 1
+            if news.setdefault(key, new[key]) != new[key]:
+                altered.add(key)
+    altered |= _elsewhere(table, later, news, seen)
+    return Verdict(vanished, len(altered), later.rows(table), later.others, *totals)
+
+
+def _elsewhere(table: sa.Table, later: Pass, news: Mapping[Any, Any], seen: Counter[Any]) -> set[Any]:
+    """Return what is new in some windows and was in others all the time: it has moved, or is in two of them."""
+    if not news:
+        return set()
+    keys = joined(reading.keys for reading in later.readings)
+    wanted = pa.array([key for key in news if not isinstance(key, tuple)], keys.type)
+    times = Counter(keys.filter(pc.is_in(keys, value_set=wanted)).to_pylist())
+    times.update(contents.key_of_bad(table, bad) for reading in later.readings for bad in reading.rejected)
+    return {key for key, found in times.items() if key in news and found > seen[key]}
+
+
+def _changed(earlier: Pass, later: Pass) -> Iterable[tuple[list[Reading], list[Reading]]]:
+    """Pair the readings that differ, window by window; windows that only one pass has make one pair."""
+    old = {reading.span: reading for reading in earlier.readings}
+    new = {reading.span: reading for reading in later.readings}
+    for span in old.keys() & new.keys():
+        if old[span] is not new[span]:
+            yield [old[span]], [new[span]]
+    if old.keys() != new.keys():
+        yield [old[span] for span in old.keys() - new.keys()], [new[span] for span in new.keys() - old.keys()]
+
+
+def _united(readings: list[Reading], content: Callable[[Reading], Content], torn: set[Any]) -> dict[Any, Any]:
+    rows: dict[Any, Any] = {}
     for reading in readings:
-        for key, row in reading.rows.items():
+        for key, row in content(reading).items():
             if rows.setdefault(key, row) != row:
                 torn.add(key)
-    for key, row in rows.items():
-        if known.get(key) == row:
-            rows[key] = known[key]
-    return Collection(readings, rows, frozenset(torn), started_at)
-
-
-def compare(earlier: Collection, later: Collection, before: int, after: int) -> Verdict:
-    """The second of two passes, judged by the first and by the totals of the whole range around it."""
-    vanished = sum(key not in later.rows for key in earlier.rows)
-    altered = set(later.torn)
-    altered.update(key for key, row in later.rows.items() if key in earlier.rows and earlier.rows[key] != row)
-    return Verdict(vanished, len(altered), len(later.rows), later.others, before, after)
+    return rows

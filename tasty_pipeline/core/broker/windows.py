@@ -10,11 +10,14 @@ row one date d, and the filter keeps the rows with d between the bounds, each in
 - The wanted range is padded by `PAD_DAYS` on both sides. The dates of one row differ by less: a futures fill after
   17:00 in Chicago belongs to the next trading day, which after a Friday before a long weekend is Tuesday (four days),
   and UTC is at most one day ahead of New York. Seven days keep a margin, also for an exclusive bound.
-- A cut at day m makes the windows [a, m+1] and [m, b]. With inclusive bounds they share two days; with one exclusive
-  bound one; with two exclusive bounds they are a+1..m and m+1..b-1, and still no day falls between them.
-- A window of three days cannot be cut so (its halves would be no smaller): it is read by pages.
+- A cut at day m makes the windows [a, m-1] and [m, b], which leave nothing out if both bounds belong to the range.
+  Whether they do is found out by a window of one day that has rows.
+- If they do not, a cut at day m makes the windows [a, m+1] and [m, b]. With inclusive bounds they share two days; with
+  one exclusive bound one; with two exclusive bounds they are a+1..m and m+1..b-1, and still no day falls between them.
+- A window of one day (overlapping: of three) cannot be cut: it is read by pages.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -58,18 +61,48 @@ def padded(start: date, end: date) -> Span:
     return Span(max(start, date.min + pad) - pad, min(end, date.max - pad) + pad)
 
 
-def cut(span: Span, total: int) -> tuple[Span, ...]:
-    """Overlapping windows for a span with `total` rows, each smaller than it, that leave no day out under any meaning.
+def cut(span: Span, total: int, *, overlapping: bool = False) -> tuple[Span, ...]:
+    """Windows for a span with `total` rows, each smaller than it, in order.
 
-    About as many as make `TARGET_ROWS` each. Empty when the span is to be read by pages instead: it is too short to be
-    cut, or so dense that even the smallest windows, each day in up to three of them, would not fit a page.
+    About as many as make `TARGET_ROWS` each. Side by side they leave no day out if the API's bounds are inclusive;
+    overlapping, under any meaning. Empty when the span is to be read by pages instead: it is too short to be cut, or so
+    dense that even the smallest windows would not fit a page.
     """
-    dense = total * SMALLEST_DAYS > PAGE_ROWS * span.days and total <= PAGES_AT_MOST * PAGE_ROWS
-    if span.days <= SMALLEST_DAYS or dense:
+    smallest = SMALLEST_DAYS if overlapping else 1
+    shared = 2 if overlapping else 0
+    dense = total * smallest > PAGE_ROWS * span.days and total <= PAGES_AT_MOST * PAGE_ROWS
+    if span.days <= smallest or dense:
         return ()
-    inner = span.days - 2
+    inner = span.days - shared
     count = min(max(-(-total // TARGET_ROWS), 2), inner)
     cuts = [span.start + timedelta(days=i * inner // count) for i in range(1, count)]
     starts = [span.start, *cuts]
-    ends = [*(each + timedelta(days=1) for each in cuts), span.end]
+    ends = [*(each + timedelta(days=shared - 1) for each in cuts), span.end]
     return tuple(Span(start, end) for start, end in zip(starts, ends, strict=True))
+
+
+def filled(span: Span, known: Iterable[Span]) -> tuple[Span, ...]:
+    """The span as windows side by side: the known ones that lie in it and do not overlap, and what is between them."""
+    pieces: list[Span] = []
+    day = span.start
+    for each in sorted(known):
+        if each.start < day or each.end > span.end:
+            continue
+        if each.start > day:
+            pieces.append(Span(day, each.start - timedelta(days=1)))
+        pieces.append(each)
+        day = each.end + timedelta(days=1)
+    if day <= span.end:
+        pieces.append(Span(day, span.end))
+    return tuple(pieces)
+
+
+def united(spans: Iterable[Span]) -> list[Span]:
+    """Spans that touch or overlap as one, in order."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and span.start <= found[-1].end + timedelta(days=1):
+            found[-1] = Span(found[-1].start, max(span.end, found[-1].end))
+        else:
+            found.append(span)
+    return found

@@ -14,7 +14,6 @@ from tasty_pipeline.core import publish, schema
 from tasty_pipeline.core.connections.base import DEFAULT, Connection
 from tasty_pipeline.core.connections.states import CONNECTIONS_LOCK
 from tasty_pipeline.core.errors import ConfigurationError
-from tasty_pipeline.core.payloads import Parsed
 from tasty_pipeline.core.sealing import Secrets, seal
 from tasty_pipeline.core.warehouse import Reader, Warehouse, Writer
 
@@ -153,10 +152,9 @@ def settle(writer: Writer, run: publish.Run, now: datetime) -> list[str]:
     writer.execute(sa.delete(schema.access_tokens).where(*tokens))
     marks = {"removed_at": now, "synced_at": now, "run_id": run.run_id}
     writer.execute(sa.update(schema.connection_accounts).where(*links).values(**marks))
-    gone = writer.rows(_seen_by_nobody())
-    answer = publish.Answer(parsed=Parsed((), ()), started_at=now, ended_at=now)
-    publish.mark_removed(writer, schema.accounts, run, answer, gone)
-    return [str(row["account_number"]) for row in gone]
+    gone = writer.table(_seen_by_nobody())
+    publish.mark_removed(writer, schema.accounts, run, gone, (now, now))
+    return [str(number) for number in gone["account_number"].to_pylist()]
 
 
 def _ended() -> sa.Select[tuple[str]]:

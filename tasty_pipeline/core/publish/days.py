@@ -2,34 +2,32 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.digests import rows_digest
 from tasty_pipeline.core.errors import AuditError
-from tasty_pipeline.core.payloads import Row
 from tasty_pipeline.core.publish.base import (
-    DAY,
     Answer,
     Run,
     has_keyless,
     live_rows,
-    rejected_keys,
+    not_rejected,
     same_key,
-    stage_keys,
+    stage_answer,
 )
-from tasty_pipeline.core.publish.guards import refuse_overtaken
+from tasty_pipeline.core.publish.guards import refuse_overtaken, stale_read
+from tasty_pipeline.core.schema import DAY
 from tasty_pipeline.core.tradingdays import days
 from tasty_pipeline.core.warehouse import Merge, Writer
 
 
-def merge_days(
-    writer: Writer, table: sa.Table, staged: sa.Table, account: str, answer: Answer
-) -> tuple[Merge, set[date]]:
+def merge_days(writer: Writer, table: sa.Table, run: Run, account: str, answer: Answer) -> tuple[Merge, set[date]]:
     """Merge an answer about days; return what changed, and the days outside the window that it touched.
 
     An answer reaches over its window's edges. A row out there is taken when we hold it already (it was re-dated or
@@ -37,21 +35,27 @@ def merge_days(
     without a proof, and it comes when its day is asked for. A touched day is no longer as it was proven, or never was:
     it has to be asked for next.
     """
+    staged = stage_answer(writer, table, run, answer, _ours_outside(writer, table, run, account, answer))
+    refuse_overtaken(writer, table, staged, account, answer)
+    merged = writer.merge(table, staged, newer_only=True)
+    if merged.days & answer.unchanged_days:
+        # a row came out of a window after that was seen to answer as before: it has to be read, with the others
+        raise stale_read(table, account)
+    return merged, {each for each in merged.days if not answer.holds(each)}
+
+
+def _ours_outside(writer: Writer, table: sa.Table, run: Run, account: str, answer: Answer) -> pa.Table | None:
+    outside = answer.outside
+    if outside is None or not outside.num_rows:
+        return None
     day, proven = DAY[table.name], schema.proven_days
+    outside = outside.filter(pc.greater_equal(outside[day], pa.scalar(run.history_start, pa.date32())))
+    names = [*schema.key_of(table), day]
+    staged = writer.stage(table, outside.select(list(dict.fromkeys(names))))
     held = sa.exists().where(same_key(table, table, staged))
     is_proven = sa.exists().where(*_proofs(table, account), proven.c.day == staged.c[day])
-    outside = sa.not_(staged.c[day].between(answer.start, answer.end))
-    writer.execute(sa.delete(staged).where(outside, sa.not_(held), sa.not_(is_proven)))
-    refuse_overtaken(writer, table, staged, account, answer)
-    # a re-dated row leaves its old day short: that day is touched too
-    joined = table.join(staged, same_key(table, table, staged))
-    left = (
-        sa.select(table.c[day]).select_from(joined).where(table.c[day] != staged.c[day], table.c.removed_at.is_(None))
-    )
-    touched = {row[day] for row in writer.rows(left.distinct())}
-    merged = writer.merge(table, staged, newer_only=True)
-    touched |= {row[day] for row in merged.changed}
-    return merged, {each for each in touched if not answer.holds(each)}
+    ours = writer.table(sa.select(*(staged.c[name] for name in schema.key_of(table))).where(sa.or_(held, is_proven)))
+    return outside.join(ours, keys=list(schema.key_of(table)), join_type="left semi").select(outside.column_names)
 
 
 def _proofs(table: sa.Table, account: str) -> tuple[sa.ColumnElement[bool], ...]:
@@ -67,52 +71,51 @@ def prove_days(
     Return the accepted rows by day and a digest over the days. Raises `AuditError`, which rolls everything back, where
     the table does not now hold exactly the rows of the answer.
     """
-    by_day = _rows_by_day(writer, table, account, answer, last)
-    rejected = Counter(bad.day for bad in answer.parsed.rejected)
-    digests = {each: rows_digest(table, rows) for each, rows in sorted(by_day.items())}
+    if answer.start is None:
+        raise TypeError("only answers about days can be proven by day")
+    known = _known_days(writer, table, account, answer)
+    found = _days_of(table, answer, days(answer.start, last), {day for day in known if day > last})
+    rejected = Counter(bad.day for bad in answer.rejected)
     proven = [
-        {
-            "account_number": account,
-            "table_name": table.name,
-            "day": each,
-            "row_count": len(by_day[each]) + rejected[each],
-            "digest": digest,
-            "synced_at": answer.started_at,
-            "run_id": run.run_id,
-        }
-        for each, digest in digests.items()
+        {"account_number": account, "table_name": table.name, "day": day, "row_count": rows + rejected[day]}
+        | {"digest": digest}
+        for day, (rows, digest) in found.items()
     ]
-    writer.merge(schema.proven_days, writer.stage(schema.proven_days, proven))
-    counts = {each: len(rows) for each, rows in by_day.items()}
+    staged = writer.stage(schema.proven_days, proven, synced_at=answer.started_at, run_id=run.run_id)
+    writer.merge(schema.proven_days, staged)
+    facts = dict(sorted((found | {day: fact for day, fact in known.items() if day in answer.unchanged_days}).items()))
+    counts = {day: rows for day, (rows, _) in facts.items()}
     _audit(writer, table, account, answer, counts)
-    whole = hashlib.blake2b("".join(digests.values()).encode(), digest_size=16).hexdigest()
+    whole = hashlib.blake2b("".join(digest for _, digest in facts.values()).encode(), digest_size=16).hexdigest()
     return counts, whole
 
 
-def _rows_by_day(writer: Writer, table: sa.Table, account: str, answer: Answer, last: date) -> dict[date, list[Row]]:
-    if answer.start is None or answer.end is None:
-        raise TypeError("only answers about days can be proven by day")
+def _known_days(writer: Writer, table: sa.Table, account: str, answer: Answer) -> dict[date, tuple[int, str]]:
     proven = schema.proven_days
-    # a day after today that had rows once: should they be gone, its old proof must not stand
-    later = sa.select(proven.c.day).where(*_proofs(table, account), proven.c.day > last, proven.c.day <= answer.end)
-    by_day: dict[date, list[Row]] = {each: [] for each in days(answer.start, last)}
-    by_day |= {row["day"]: [] for row in writer.rows(later)}
-    for row in answer.parsed.rows:
-        day = row[DAY[table.name]]
-        if answer.holds(day):
-            by_day.setdefault(day, []).append(row)
-    return by_day
+    query = sa.select(proven.c.day, proven.c.row_count, proven.c.digest)
+    query = query.where(*_proofs(table, account), proven.c.day.between(answer.start, answer.end))
+    return {row["day"]: (row["row_count"], row["digest"]) for row in writer.rows(query)}
+
+
+def _days_of(
+    table: sa.Table, answer: Answer, asked: Iterable[date], later: Iterable[date]
+) -> dict[date, tuple[int, str]]:
+    """Return number and digest of the rows of each day that was read: also of those without rows.
+
+    `later` are days after today that had rows once: should they be gone, their old proof must not stand.
+    """
+    nothing = (0, rows_digest(table, answer.rows.schema.empty_table()))
+    wanted = {*asked, *later, *answer.proofs}
+    return {day: answer.proofs.get(day, nothing) for day in sorted(wanted) if day not in answer.unchanged_days}
 
 
 def _audit(writer: Writer, table: sa.Table, account: str, answer: Answer, expected: Mapping[date, int]) -> None:
     day = table.c[DAY[table.name]]
-    # the older version of a rejected row stays, and is no fault
-    bad = stage_keys(writer, table, rejected_keys(table, answer.parsed))
-    counted: sa.Select[Any] = sa.select(day.label("day"), sa.func.count().label("rows")).where(
-        *live_rows(table, account, answer.start, answer.end), sa.not_(sa.exists().where(same_key(table, bad, table)))
+    counted: sa.Select[tuple[date, int]] = sa.select(day.label("day"), sa.func.count().label("rows")).where(
+        *live_rows(table, account, answer.start, answer.end), *not_rejected(writer, table, answer.rejected)
     )
     stored = {row["day"]: row["rows"] for row in writer.rows(counted.group_by(day))}
-    surplus_allowed = has_keyless(table, answer.parsed)
+    surplus_allowed = has_keyless(table, answer.rejected)
     wrong = [
         each
         for each in {*stored, *expected}

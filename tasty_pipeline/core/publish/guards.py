@@ -9,16 +9,8 @@ import sqlalchemy as sa
 
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.errors import AuditError, ConfigurationError, StaleReadError
-from tasty_pipeline.core.publish.base import (
-    DAY,
-    Answer,
-    Run,
-    has_keyless,
-    live_rows,
-    rejected_keys,
-    same_key,
-    stage_keys,
-)
+from tasty_pipeline.core.publish.base import Answer, Run, has_keyless, live_rows, not_rejected, same_key
+from tasty_pipeline.core.schema import DAY
 from tasty_pipeline.core.warehouse import Reader, Writer
 
 # the broker's own two: both may stand in one warehouse, on accounts and logins of their own
@@ -32,7 +24,9 @@ def refuse_other_environment(reader: Reader, run: Run, accounts: Collection[str]
     or, where `accounts` are named, as one account.
     """
     log = schema.sync_log
-    other = [log.c.result == "published", log.c.environment != run.environment]
+    # not `!=`, for which no database looks into an index
+    differs = sa.or_(log.c.environment < run.environment, log.c.environment > run.environment)
+    other = [log.c.result == "published", differs]
     found = {row["environment"] for row in reader.rows(sa.select(log.c.environment).where(*other).distinct())}
     if found and found | {run.environment} <= BROKERS:
         mine = sa.or_(log.c.connection == run.connection, log.c.account_number.in_(sorted(accounts)))
@@ -90,13 +84,10 @@ def audit_whole(writer: Writer, table: sa.Table, account: str, answer: Answer) -
 
     The older version of a rejected row stays, and is no fault; nor is any row while a bad one has no readable key.
     """
-    bad = stage_keys(writer, table, rejected_keys(table, answer.parsed))
-    kept = sa.exists().where(same_key(table, bad, table))
-    stored = writer.scalar(
-        sa.select(sa.func.count()).select_from(table).where(*live_rows(table, account), sa.not_(kept))
-    )
-    expected = len(answer.parsed.rows)
-    if stored < expected or (stored > expected and not has_keyless(table, answer.parsed)):
+    live = [*live_rows(table, account), *not_rejected(writer, table, answer.rejected)]
+    stored = writer.scalar(sa.select(sa.func.count()).select_from(table).where(*live))
+    expected = answer.rows.num_rows
+    if stored < expected or (stored > expected and not has_keyless(table, answer.rejected)):
         raise AuditError(
             f"{table.name} of {account or 'the login'}: after the merge it would hold {stored} rows, and {expected} "
             "were read.",

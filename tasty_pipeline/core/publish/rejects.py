@@ -35,7 +35,7 @@ def record_rejects(writer: Writer, table: sa.Table, run: Run, account: str, answ
     rows = [_row(table, run, account, answer, digest, bad) for digest, bad in mine.items() if digest not in known]
     if rows:
         writer.merge(rejected, writer.stage(rejected, rows))
-    good = {_key_text(payloads.key_of(table, row)) for row in answer.parsed.rows} if old else set()
+    good = {_key_text(tuple(row.values())) for row in answer.keys(table).to_pylist()} if old else set()
     settled = [
         row["payload_digest"]
         for row in old
@@ -56,10 +56,10 @@ def record_rejects(writer: Writer, table: sa.Table, run: Run, account: str, answ
 
 def _concerning(writer: Writer, table: sa.Table, account: str, answer: Answer) -> dict[str, Rejected]:
     """Return the bad rows of the answer's window, by digest, and those outside of it whose older version we hold."""
-    found = answer.parsed.rejected
+    found = answer.rejected
     if not found:
         return {}
-    keys = stage_keys(writer, table, rejected_keys(table, answer.parsed))
+    keys = stage_keys(writer, table, rejected_keys(table, found))
     names = schema.key_of(table)
     held = sa.select(*(table.c[name] for name in names)).where(
         *live_rows(table, account), sa.exists().where(same_key(table, keys, table))

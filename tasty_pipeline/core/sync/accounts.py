@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 
-from tasty_pipeline.core import payloads, publish, schema
+from tasty_pipeline.core import arrow, payloads, publish, schema
 from tasty_pipeline.core.digests import rows_digest
 from tasty_pipeline.core.errors import AuditError, IncompleteAnswerError
 from tasty_pipeline.core.payloads import Parsed, Row
@@ -32,10 +33,10 @@ class _Listing:
 
     def numbers(self) -> set[str] | None:
         """Return the numbers of all that is listed, bad rows too; None where one of them cannot be read."""
-        bad = [payloads.key_of_payload(schema.accounts, each.payload) for each in self.accounts.parsed.rejected]
+        bad = [payloads.key_of_payload(schema.accounts, each.payload) for each in self.accounts.rejected]
         if None in bad:
             return None
-        return {row["account_number"] for row in self.accounts.parsed.rows} | {key[0] for key in bad if key}
+        return _numbers(self.accounts) | {key[0] for key in bad if key}
 
 
 async def listed_accounts(sync: Sync) -> list[str]:
@@ -94,8 +95,14 @@ async def _read(sync: Sync) -> _Listing:
     login = payloads.parse(schema.connection_accounts, map(payloads.listing_payload, items))
     # an item without a readable number stands rejected already
     more = [bad for bad in login.rejected if payloads.key_of_payload(schema.accounts, bad.payload) is not None]
-    parsed = replace(parsed, rejected=(*parsed.rejected, *more))
-    return _Listing(Answer(parsed=parsed, started_at=started, ended_at=datetime.now(UTC)), login)
+    answer = Answer(
+        rows=parsed.table, rejected=(*parsed.rejected, *more), started_at=started, ended_at=datetime.now(UTC)
+    )
+    return _Listing(answer, login)
+
+
+def _numbers(answer: Answer) -> set[str]:
+    return set(answer.keys(schema.accounts)["account_number"].to_pylist())
 
 
 def _held(reader: Reader, connection: str) -> set[str]:
@@ -114,7 +121,7 @@ def _gone(reader: Reader, connection: str, listing: _Listing) -> list[Row]:
 def _publish(sync: Sync, listing: _Listing, gone: Sequence[Row]) -> SyncResult:
     run, table, answer = sync.run, schema.accounts, listing.accounts
     with publish.transaction(sync.warehouse, run, table.name) as writer:
-        publish.refuse_other_environment(writer, run, [row["account_number"] for row in answer.parsed.rows])
+        publish.refuse_other_environment(writer, run, _numbers(answer))
         publish.refuse_stale(writer, table, "", answer)
         if _gone(writer, run.connection, listing) != gone:
             raise publish.stale_read(table, "")
@@ -123,15 +130,15 @@ def _publish(sync: Sync, listing: _Listing, gone: Sequence[Row]) -> SyncResult:
         result = SyncResult(
             table=table.name,
             account="",
-            read=len(answer.parsed.rows),
+            read=answer.rows.num_rows,
             inserted=merged.inserted,
             updated=merged.updated,
             unchanged=merged.unchanged,
-            removed=publish.mark_removed(writer, table, run, answer, _unlisted(writer, gone)),
+            removed=publish.mark_removed(writer, table, run, _unlisted(writer, gone), answer.read),
             rejected=publish.record_rejects(writer, table, run, "", answer),
         )
         _audit(writer, run.connection, answer)
-        digest = rows_digest(table, answer.parsed.rows)
+        digest = rows_digest(table, answer.rows)
         entry = publish.log_entry(run, table.name, "", answer, result, digest=digest, meter=sync.used())
         writer.insert(schema.sync_log, [entry])
     return result
@@ -143,8 +150,7 @@ def _list(writer: Writer, sync: Sync, listing: _Listing, gone: Iterable[Mapping[
     told = {row["account_number"]: row["authority_level"] for row in listing.login.rows}
     common = {"connection_id": run.connection, "synced_at": answer.started_at, "run_id": run.run_id}
     rows = [
-        {**common, "account_number": number, "authority_level": told.get(number)}
-        for number in sorted(row["account_number"] for row in answer.parsed.rows)
+        {**common, "account_number": number, "authority_level": told.get(number)} for number in sorted(_numbers(answer))
     ]
     writer.merge(table, writer.stage(table, rows))
     left = [row["account_number"] for row in gone]
@@ -155,26 +161,27 @@ def _list(writer: Writer, sync: Sync, listing: _Listing, gone: Iterable[Mapping[
     )
 
 
-def _unlisted(reader: Reader, gone: Sequence[Row]) -> list[Row]:
-    """Return those of the accounts that no connection lists any more."""
+def _unlisted(reader: Reader, gone: Sequence[Row]) -> pa.Table:
+    """Return the keys of those accounts that no connection lists any more."""
     held = schema.connection_accounts
     numbers = [row["account_number"] for row in gone]
     query = sa.select(held.c.account_number).where(held.c.account_number.in_(numbers), held.c.removed_at.is_(None))
     listed = {row["account_number"] for row in reader.rows(query)}
-    return [row for row in gone if row["account_number"] not in listed]
+    left = [row for row in gone if row["account_number"] not in listed]
+    return arrow.to_arrow(schema.accounts, left, ["account_number"])
 
 
 def _audit(writer: Writer, connection: str, answer: Answer) -> None:
     """Raise `AuditError`, which rolls everything back, where what the login lists is not what is now stored for it."""
     table = schema.accounts
-    numbers = {row["account_number"] for row in answer.parsed.rows}
+    numbers = _numbers(answer)
     live = sa.select(table.c.account_number).where(
         table.c.account_number.in_(sorted(numbers)), *publish.live_rows(table, "")
     )
     stored = {row["account_number"] for row in writer.rows(live)}
     held = _held(writer, connection)
     surplus = held - numbers
-    if stored != numbers or not numbers <= held or (surplus and not answer.parsed.rejected):
+    if stored != numbers or not numbers <= held or (surplus and not answer.rejected):
         raise AuditError(
             f"accounts of {connection}: after the merge {len(stored)} would be stored and {len(held)} listed, and "
             f"{len(numbers)} were read.",

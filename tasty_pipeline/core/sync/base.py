@@ -3,17 +3,20 @@
 What one table has of its own belongs to that table's module.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sized
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from tasty_pipeline import migrations
-from tasty_pipeline.core import payloads, publish, schema
+from tasty_pipeline.core import arrow, payloads, publish, schema
 from tasty_pipeline.core.broker import Broker, Meter
+from tasty_pipeline.core.broker.windows import united
 from tasty_pipeline.core.errors import (
     ConfigurationError,
     IncompleteAnswerError,
@@ -22,8 +25,9 @@ from tasty_pipeline.core.errors import (
     TastyError,
     WarehouseError,
 )
-from tasty_pipeline.core.payloads import Parsed, Row
+from tasty_pipeline.core.payloads import Parsed
 from tasty_pipeline.core.publish import Answer, Run
+from tasty_pipeline.core.schema import DAY
 from tasty_pipeline.core.warehouse import Reader, Warehouse
 
 # A restatement takes back a row or two; more than this at once is a wiped sandbox or an error dressed as an answer.
@@ -31,6 +35,7 @@ REMOVAL_ROWS, REMOVAL_SHARE = 3, 0.005
 TRIES = 4
 
 T = TypeVar("T")
+Gone = TypeVar("Gone", bound=Sized)  # keys: a table of them, or a list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,25 +52,31 @@ class Sync:
         return self.broker.meter - self.baseline
 
 
-def gone_from(reader: Reader, table: sa.Table, account: str, answer: Answer) -> list[Row]:
+def gone_from(reader: Reader, table: sa.Table, account: str, answer: Answer) -> pa.Table:
     """Return the keys that we hold as live in the answer's window and that the answer does not list, in order.
 
     A rejected row is listed all the same. Where one has no readable key, it could be any of those that are missing,
     and nothing is gone.
     """
-    listed = {payloads.key_of(table, row) for row in answer.parsed.rows}
-    for bad in answer.parsed.rejected:
-        key = payloads.key_of_payload(table, bad.payload)
-        if key is None:
-            return []
-        listed.add(key)
-    names = schema.key_of(table)
-    held = sa.select(*(table.c[name] for name in names))
-    held = held.where(*publish.live_rows(table, account, answer.start, answer.end)).order_by(*names)
-    return [row for row in reader.rows(held) if tuple(row[name] for name in names) not in listed]
+    names = list(schema.key_of(table))
+    held = sa.select(*(table.c[name] for name in names)).where(
+        *publish.live_rows(table, account, answer.start, answer.end)
+    )
+    for span in united(answer.unchanged):
+        held = held.where(sa.not_(table.c[DAY[table.name]].between(span.start, span.end)))
+    keys = reader.table(held)
+    bad = {payloads.key_of_payload(table, each.payload) for each in answer.rejected}
+    if None in bad or not keys.num_rows:
+        return keys.slice(0, 0)
+    listed = answer.keys(table)
+    if bad:
+        rows = [dict(zip(names, key, strict=True)) for key in bad if key is not None]
+        listed = pa.concat_tables([listed, arrow.to_arrow(table, rows, names)])
+    missing = keys.join(listed, keys=names, join_type="left anti")
+    return missing.sort_by([(name, "ascending") for name in names])
 
 
-def refuse_moved(reader: Reader, table: sa.Table, account: str, answer: Answer, gone: Sequence[Row]) -> None:
+def refuse_moved(reader: Reader, table: sa.Table, account: str, answer: Answer, gone: pa.Table) -> None:
     """Raise `StaleReadError` where the table no longer lacks what it lacked when `gone` was agreed on.
 
     Another sync published in between: what it wrote was never looked for in our second reading.
@@ -74,9 +85,7 @@ def refuse_moved(reader: Reader, table: sa.Table, account: str, answer: Answer, 
         raise publish.stale_read(table, account)
 
 
-async def agreed(
-    answer_once: Callable[[], Awaitable[T]], missing_from: Callable[[T], list[Row]]
-) -> tuple[T, list[Row]]:
+async def agreed(answer_once: Callable[[], Awaitable[T]], missing_from: Callable[[T], Gone]) -> tuple[T, Gone]:
     """Return an answer and what is gone from it; an absence counts only when two answers in a row agree on it."""
     answer = await answer_once()
     gone = missing_from(answer)
@@ -160,10 +169,12 @@ def _prepare(sync: Sync) -> None:
 
 def refuse_doubles(table: sa.Table, account: str, parsed: Parsed) -> None:
     """Raise `IncompleteAnswerError` where an answer lists one key twice: it is no statement of what is there."""
-    keys = [payloads.key_of(table, row) for row in parsed.rows]
-    doubled = {key for key in keys if keys.count(key) > 1} if len(set(keys)) < len(keys) else set()
+    names = list(schema.key_of(table))
+    counted = parsed.table.group_by(names).aggregate([([], "count_all")])
+    doubled = counted.filter(pc.greater(counted["count_all"], 1)).select(names).to_pylist()
     if doubled:
+        first = min(tuple(row.values()) for row in doubled)
         raise IncompleteAnswerError(
-            f"{table.name} of {account}: the answer lists {min(doubled)} more than once.",
+            f"{table.name} of {account}: the answer lists {first} more than once.",
             "run it again; the rows of the last sync are untouched.",
         )

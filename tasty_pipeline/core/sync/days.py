@@ -8,7 +8,7 @@ from datetime import date
 
 import sqlalchemy as sa
 
-from tasty_pipeline.core import payloads, publish, schema
+from tasty_pipeline.core import publish, schema
 from tasty_pipeline.core.errors import ConfigurationError, IncompleteAnswerError
 from tasty_pipeline.core.publish import Run, SyncResult
 from tasty_pipeline.core.sync.base import TRIES, Sync, logged
@@ -118,10 +118,10 @@ async def verify_totals(sync: Sync, account: str) -> SyncResult | None:
 
 async def _totals(sync: Sync, account: str) -> _Totals:
     """Count both sides; rows before the history's start are counted by reading its edge, whatever the filter means."""
-    table, first = schema.transactions, sync.run.history_start
+    first = sync.run.history_start
     total = await count_history(sync, account)
-    edge = payloads.parse(table, (await sync.broker.transactions(account, first, first)).rows)
-    before = sum(row["transaction_date"] < first for row in edge.rows)
+    edge = await sync.broker.transactions(account, first, first)
+    before = sum(day < first for day in edge.outside["transaction_date"].to_pylist())
     before += sum(bad.day is not None and bad.day < first for bad in edge.rejected)
     with sync.warehouse.read() as reader:
         stored = _known_ids(reader, account, first)
@@ -131,11 +131,13 @@ async def _totals(sync: Sync, account: str) -> _Totals:
 def _known_ids(reader: Reader, account: str, first: date) -> int:
     """Count the transactions from `first` on that are stored or stand rejected; those that are both count once."""
     table, bad = schema.transactions, schema.rejected_rows
-    live = reader.rows(sa.select(table.c.transaction_id).where(*publish.live_rows(table, account, first)))
+    live = publish.live_rows(table, account, first)
     standing = reader.rows(
         sa.select(bad.c.row_key, bad.c.payload_digest).where(
             bad.c.account_number == account, bad.c.table_name == table.name, bad.c.resolved_at.is_(None)
         )
     )
-    ids = {str(row["transaction_id"]) for row in live}
-    return len(ids | {row["row_key"] or f"without a key: {row['payload_digest']}" for row in standing})
+    keys = {row["row_key"] or f"without a key: {row['payload_digest']}" for row in standing}
+    ids = [int(key) for key in keys if key.isdecimal()]
+    both = reader.scalar(sa.select(sa.func.count()).select_from(table).where(*live, table.c.transaction_id.in_(ids)))
+    return publish.count_live(reader, table, account, first) + len(keys) - int(both)

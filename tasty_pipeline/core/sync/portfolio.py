@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from tasty_pipeline.core import payloads, publish, schema
@@ -44,7 +45,7 @@ async def sync_portfolio(sync: Sync, account: str) -> tuple[SyncResult, SyncResu
     `IncompleteAnswerError` where the positions change with every reading, and as `sync_transactions` does.
     """
 
-    def currencies_missing_from(state: _Portfolio) -> list[Row]:
+    def currencies_missing_from(state: _Portfolio) -> pa.Table:
         with sync.warehouse.read() as reader:
             return gone_from(reader, schema.balances, account, state.balances)
 
@@ -58,9 +59,7 @@ async def sync_portfolio(sync: Sync, account: str) -> tuple[SyncResult, SyncResu
         return replace(positions, meter=measured.used()), balances
 
 
-def _publish(
-    sync: Sync, account: str, state: _Portfolio, gone_balances: Sequence[Row]
-) -> tuple[SyncResult, SyncResult]:
+def _publish(sync: Sync, account: str, state: _Portfolio, gone_balances: pa.Table) -> tuple[SyncResult, SyncResult]:
     run, positions, balances = sync.run, schema.positions, schema.balances
     with publish.transaction(sync.warehouse, run, f"portfolio/{account}") as writer:
         publish.refuse_other_environment(writer, run)
@@ -68,8 +67,8 @@ def _publish(
         publish.refuse_stale(writer, balances, account, state.balances)
         refuse_moved(writer, balances, account, state.balances, gone_balances)
         gone = gone_from(writer, positions, account, state.positions)
-        if gone and not run.confirm_removal:
-            _refuse_landslide(writer, sync, account, gone, state.balances.parsed)
+        if gone.num_rows and not run.confirm_removal:
+            _refuse_landslide(writer, sync, account, gone, state.balances.rows)
         return (
             _publish_table(writer, sync, positions, account, state.positions, gone),
             _publish_table(writer, sync, balances, account, state.balances, gone_balances),
@@ -77,23 +76,23 @@ def _publish(
 
 
 def _publish_table(
-    writer: Writer, sync: Sync, table: sa.Table, account: str, answer: Answer, gone: Sequence[Row]
+    writer: Writer, sync: Sync, table: sa.Table, account: str, answer: Answer, gone: pa.Table
 ) -> SyncResult:
     run = sync.run
     merged = writer.merge(table, publish.stage_answer(writer, table, run, answer))
     result = SyncResult(
         table=table.name,
         account=account,
-        read=len(answer.parsed.rows),
+        read=answer.rows.num_rows,
         inserted=merged.inserted,
         updated=merged.updated,
         unchanged=merged.unchanged,
         removed=publish.delete_gone(writer, table, gone),
         rejected=publish.record_rejects(writer, table, run, account, answer),
-        left_out=answer.parsed.left_out,
+        left_out=answer.left_out,
     )
     publish.audit_whole(writer, table, account, answer)
-    digest = rows_digest(table, answer.parsed.rows)
+    digest = rows_digest(table, answer.rows)
     entry = publish.log_entry(run, table.name, account, answer, result, digest=digest, meter=sync.used())
     writer.insert(schema.sync_log, [entry])
     return result
@@ -120,14 +119,20 @@ async def _read_portfolio(broker: Broker, account: str) -> _Portfolio:
 def _portfolio(account: str, held: Parsed, money: Parsed, started: datetime) -> _Portfolio:
     refuse_doubles(schema.positions, account, held)
     refuse_doubles(schema.balances, account, money)
-    if not money.rows and not money.rejected:
+    if not money.table.num_rows and not money.rejected:
         raise IncompleteAnswerError(
             f"The balances of {account} came back empty.", "run it again; every account has a balance."
         )
     ended = datetime.now(UTC)
     return _Portfolio(
-        Answer(parsed=held, started_at=started, ended_at=ended),
-        Answer(parsed=money, started_at=started, ended_at=ended),
+        _answer(held, started, ended),
+        _answer(money, started, ended),
+    )
+
+
+def _answer(parsed: Parsed, started: datetime, ended: datetime) -> Answer:
+    return Answer(
+        rows=parsed.table, rejected=parsed.rejected, left_out=parsed.left_out, started_at=started, ended_at=ended
     )
 
 
@@ -137,7 +142,7 @@ def _told(raw: Sequence[Row]) -> list[str]:
     return sorted(repr([str(row.get(name)) for name in names]) for row in raw)
 
 
-def _refuse_landslide(writer: Reader, sync: Sync, account: str, gone: Sequence[Row], money: Parsed) -> None:
+def _refuse_landslide(writer: Reader, sync: Sync, account: str, gone: pa.Table, money: pa.Table) -> None:
     """Raise `MassRemovalError` where many positions vanish, or all, without a reason.
 
     Reasons are the contract's expiry, and, for all at once, balances that were read with them and hold nothing either.
@@ -146,18 +151,18 @@ def _refuse_landslide(writer: Reader, sync: Sync, account: str, gone: Sequence[R
     stored = publish.count_live(writer, table, account)
     expired = sa.select(table.c.symbol).where(*publish.live_rows(table, account), table.c.expires_at <= sync.run.now())
     gone_by_expiry = {row["symbol"] for row in writer.rows(expired)}
-    unexplained = sum(row["symbol"] not in gone_by_expiry for row in gone)
-    emptied = len(gone) == stored
+    unexplained = sum(symbol not in gone_by_expiry for symbol in gone["symbol"].to_pylist())
+    emptied = gone.num_rows == stored
     if emptied and _holds_nothing(money):
         return
     if unexplained and (emptied or unexplained > max(POSITIONS_ROWS, POSITIONS_SHARE * stored)):
-        raise mass_removal("positions", account, len(gone), stored)
+        raise mass_removal("positions", account, gone.num_rows, stored)
 
 
-def _holds_nothing(money: Parsed) -> bool:
-    names = (column.name for column in schema.balances.columns)
-    values = [name for name in names if name.startswith(("long_", "short_")) and name.endswith("_value")]
-    told = [row[name] for row in money.rows for name in values if row[name] is not None]
+def _holds_nothing(money: pa.Table) -> bool:
+    rows = money.to_pylist()
+    names = [name for name in money.column_names if name.startswith(("long_", "short_")) and name.endswith("_value")]
+    told = [row[name] for row in rows for name in names if row[name] is not None]
     # a wiped sandbox has no money either; somebody who closed everything has
-    has_money = any(row["cash_balance"] or row["net_liquidating_value"] for row in money.rows)
+    has_money = any(row["cash_balance"] or row["net_liquidating_value"] for row in rows)
     return bool(told) and not any(told) and has_money

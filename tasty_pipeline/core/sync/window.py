@@ -3,17 +3,22 @@
 Which windows there are to read is decided in days.py.
 """
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from tasty_pipeline.core import payloads, publish, schema
-from tasty_pipeline.core.broker.windows import PAD_DAYS
+from tasty_pipeline.core import arrow, payloads, publish, schema
+from tasty_pipeline.core.broker import PAD_DAYS, Receipt
 from tasty_pipeline.core.errors import IncompleteAnswerError
-from tasty_pipeline.core.payloads import Parsed, Row
-from tasty_pipeline.core.publish import DAY, Answer, SyncResult
+from tasty_pipeline.core.publish import Answer, SyncResult
+from tasty_pipeline.core.schema import DAY
+from tasty_pipeline.core.spool import Spool
 from tasty_pipeline.core.sync.base import (
     Sync,
     agreed,
@@ -37,28 +42,41 @@ class Book:
     table: sa.Table
     account: str
 
-    async def answer(self, start: date, end: date) -> Answer:
-        """Read a window and parse it; rows before the history's start are not ours to keep."""
+    async def answer(self, start: date, end: date, spool: Spool, known: Sequence[Receipt]) -> Answer:
+        """Read a window; rows before the history's start are not ours to keep."""
         broker = self.sync.broker
-        read = broker.transactions if self.table is schema.transactions else broker.snapshots
-        proven = await read(self.account, start, end)
+        if self.table is schema.transactions:
+            read = await broker.transactions(self.account, start, end, spool, known)
+        else:
+            read = await broker.snapshots(self.account, start, end, spool)
+        first = pa.scalar(self.sync.run.history_start, pa.date32())
+        precedes = pc.less(read.outside[DAY[self.table.name]], first)
         return Answer(
-            parsed=payloads.parse(self.table, proven.rows, leave_out=self.precedes_history),
-            started_at=proven.started_at,
-            ended_at=proven.ended_at,
-            windows=proven.windows,
+            rows=read.rows,
+            rejected=read.rejected,
+            left_out=pc.sum(precedes).as_py() or 0,
+            outside=read.outside.filter(pc.invert(precedes)),
+            proofs=read.days,
+            unchanged=read.unchanged,
+            receipts=read.receipts,
+            started_at=read.started_at,
+            ended_at=read.ended_at,
+            windows=read.windows,
             start=start,
             end=end,
         )
 
-    def precedes_history(self, row: Row) -> bool:
-        """Say whether a row is dated before the history's start."""
-        return bool(row[DAY[self.table.name]] < self.sync.run.history_start)
-
-    def missing_from(self, answer: Answer) -> list[Row]:
+    def missing_from(self, answer: Answer) -> pa.Table:
         """Return the keys that we hold in the answer's window and the answer does not list."""
         with self.sync.warehouse.read() as reader:
             return gone_from(reader, self.table, self.account, answer)
+
+    def receipts(self, start: date, end: date) -> list[Receipt]:
+        """Return what is known of the windows of a read."""
+        if self.table is not schema.transactions:
+            return []
+        with self.sync.warehouse.read() as reader:
+            return publish.receipts_of(reader, self.table, self.account, start, end)
 
 
 async def sync_window(book: Book, start: date, end: date) -> tuple[SyncResult, set[date]]:
@@ -69,15 +87,22 @@ async def sync_window(book: Book, start: date, end: date) -> tuple[SyncResult, s
 async def _sync_window(book: Book, start: date, end: date) -> tuple[SyncResult, set[date]]:
     today = new_york_day(book.sync.run.now())
     open_end = end + PAD if end >= today else end
-    answer, gone = await agreed(partial(book.answer, start, open_end), book.missing_from)
-    hidden: list[int] = []
-    if gone and _has_ids(book.table) and len(gone) <= ASKED_FOR:
-        answer, hidden = await _looked_for(book, answer, gone)
-        gone = book.missing_from(answer)
-    if gone and not book.sync.run.confirm_removal:
-        await _refuse_mass_removal(book, answer, len(gone))
-        _refuse_hidden(book, answer, hidden)
-    return _publish(book, answer, gone, end)
+    content = arrow.arrow_schema(book.table, schema.content(book.table))
+    known = book.receipts(start, open_end)
+    with ExitStack() as stack:
+
+        async def once() -> Answer:
+            return await book.answer(start, open_end, stack.enter_context(Spool(content)), known)
+
+        answer, gone = await agreed(once, book.missing_from)
+        hidden: list[int] = []
+        if gone.num_rows and _has_ids(book.table) and gone.num_rows <= ASKED_FOR:
+            answer, hidden = await _looked_for(book, answer, gone)
+            gone = book.missing_from(answer)
+        if gone.num_rows and not book.sync.run.confirm_removal:
+            await _refuse_mass_removal(book, answer, gone.num_rows)
+            _refuse_hidden(book, answer, hidden)
+        return _publish(book, answer, gone, end)
 
 
 def _has_ids(table: sa.Table) -> bool:
@@ -85,19 +110,33 @@ def _has_ids(table: sa.Table) -> bool:
     return table is schema.transactions
 
 
-async def _looked_for(book: Book, answer: Answer, gone: list[Row]) -> tuple[Answer, list[int]]:
+async def _looked_for(book: Book, answer: Answer, gone: pa.Table) -> tuple[Answer, list[int]]:
     """Ask for each missing transaction by its id: one that was moved to a far day is not gone.
 
     Return the answer with those that were found on other days, and the ids of those that the API shows by id, and not
     in its lists, as of the answer's days.
     """
-    asked = [await book.sync.broker.transaction(book.account, row["transaction_id"]) for row in gone]
-    found = payloads.parse(book.table, [row for row in asked if row], leave_out=book.precedes_history)
-    hidden = [row for row in found.rows if answer.holds(row[DAY[book.table.name]])]
-    elsewhere = [row for row in found.rows if row not in hidden]
-    told = answer.parsed
-    both = Parsed((*told.rows, *elsewhere), (*told.rejected, *found.rejected), told.left_out + found.left_out)
-    return replace(answer, parsed=both), [row["transaction_id"] for row in hidden]
+    day = DAY[book.table.name]
+    ids = gone["transaction_id"].to_pylist()
+    asked = [await book.sync.broker.transaction(book.account, identifier) for identifier in ids]
+    found = payloads.parse(book.table, [row for row in asked if row])
+    days = found.table[day]
+    inside = pc.and_(pc.greater_equal(days, _scalar(answer.start)), pc.less_equal(days, _scalar(answer.end)))
+    precedes = pc.less(days, _scalar(book.sync.run.history_start))
+    elsewhere = found.table.filter(pc.invert(pc.or_(inside, precedes)))
+    outside = found.table.slice(0, 0) if answer.outside is None else answer.outside
+    known = outside.filter(pc.invert(pc.is_in(outside["transaction_id"], elsewhere["transaction_id"])))
+    with_them = replace(
+        answer,
+        outside=pa.concat_tables([known, elsewhere]),
+        rejected=(*answer.rejected, *found.rejected),
+        left_out=answer.left_out + (pc.sum(precedes).as_py() or 0),
+    )
+    return with_them, found.table.filter(inside)["transaction_id"].to_pylist()
+
+
+def _scalar(day: date | None) -> pa.Scalar:
+    return pa.scalar(day, pa.date32())
 
 
 def _refuse_hidden(book: Book, answer: Answer, hidden: list[int]) -> None:
@@ -131,17 +170,19 @@ async def count_history(sync: Sync, account: str) -> int:
     return await sync.broker.count_transactions(account, start=sync.run.history_start - PAD, end=today + PAD)
 
 
-def _publish(book: Book, answer: Answer, gone: list[Row], last: date) -> tuple[SyncResult, set[date]]:
+def _publish(book: Book, answer: Answer, gone: pa.Table, last: date) -> tuple[SyncResult, set[date]]:
     sync, table, account, run = book.sync, book.table, book.account, book.sync.run
     with publish.transaction(sync.warehouse, run, f"{table.name}/{account}") as writer:
         publish.refuse_other_environment(writer, run)
         publish.refuse_stale(writer, table, account, answer)
+        publish.refuse_overwritten(writer, table, account, answer)
         refuse_moved(writer, table, account, answer, gone)
-        staged = publish.stage_answer(writer, table, run, answer)
-        merged, touched = publish.merge_days(writer, table, staged, account, answer)
-        removed = publish.mark_removed(writer, table, run, answer, gone)
+        merged, touched = publish.merge_days(writer, table, run, account, answer)
+        removed = publish.mark_removed(writer, table, run, gone, answer.read)
         rejected = publish.record_rejects(writer, table, run, account, answer)
         counts, digest = publish.prove_days(writer, table, run, account, answer, last)
+        publish.keep_receipts(writer, table, run, account, answer)
+        as_before = sum(rows for day, rows in counts.items() if day in answer.unchanged_days)
         result = SyncResult(
             table=table.name,
             account=account,
@@ -150,10 +191,10 @@ def _publish(book: Book, answer: Answer, gone: list[Row], last: date) -> tuple[S
             read=sum(counts.values()),
             inserted=merged.inserted,
             updated=merged.updated,
-            unchanged=merged.unchanged,
+            unchanged=merged.unchanged + as_before,
             removed=removed,
             rejected=rejected,
-            left_out=answer.parsed.left_out,
+            left_out=answer.left_out,
             rows_by_day=counts,
         )
         entry = publish.log_entry(run, table.name, account, answer, result, digest=digest, meter=sync.used())

@@ -47,6 +47,13 @@ class _DuckDBSQL(pg.PGCompiler):
     def visit_jsonb_build_object_func(self, fn: sa.Function[Any], **kw: Any) -> str:
         return f"json_object{self.function_argspec(fn, **kw)}"
 
+    def visit_jsonb_object_keys_func(self, fn: sa.Function[Any], **kw: Any) -> str:
+        return f"unnest(json_keys{self.function_argspec(fn, **kw)})"
+
+    def visit_hash_record_extended_func(self, fn: sa.Function[Any], **kw: Any) -> str:
+        row, _seed = fn.clauses
+        return f"hash({self.process(row, **kw)})"
+
 
 class _DuckDBDDL(pg.PGDDLCompiler):
     def post_create_table(self, table: sa.Table) -> str:  # noqa: ARG002 - SQLAlchemy's signature

@@ -7,7 +7,7 @@ and what its errors mean belong to `duckdb_file.py`.
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from tasty_pipeline.core.errors import ConfigurationError, WarehouseLockedError
+from tasty_pipeline.core.spool import READING, File, Rows
 from tasty_pipeline.core.warehouse.base import Warehouse
 from tasty_pipeline.core.warehouse.dialects import DUCKDB
 from tasty_pipeline.core.warehouse.duckdb_file import STORAGE, Connect, DuckDBFile, explained, quoted, refuse_ambiguous
@@ -120,6 +121,11 @@ class _DuckDBSession:
             table = self._connection.sql(sql, params=parameters or None).to_arrow_table()
         return table.column_names, list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
+    def fetch_arrow(self, sql: str, parameters: Any, schema: pa.Schema) -> pa.Table:
+        with explained(self._label):
+            found = self._connection.sql(sql, params=parameters or None).to_arrow_table()
+        return found.rename_columns(schema.names).cast(schema)
+
     def run(self, sql: str, parameters: Any = None) -> int:
         with explained(self._label):
             row = self._connection.execute(sql, parameters or None).fetchone()
@@ -135,14 +141,36 @@ class _DuckDBSession:
     def notify(self, channel: str, text: str) -> None:
         pass  # nobody can listen to a file
 
-    def load(self, stage: sa.Table, rows: pa.Table) -> None:
-        view = f"arrow_{stage.name}"
+    def stage(self, stage: sa.Table, rows: Rows, constants: Mapping[str, pa.Scalar]) -> None:
+        """Lay a view over the rows where they are: nothing is copied."""
+        source = f"arrow_{stage.name}"
+        given = ", ".join(map(_named, rows.schema.names))
+        parts = [f"SELECT {given} FROM {source}"] if rows.tables or not rows.files else []  # noqa: S608 - own names
+        parts += [_of_file(file, given) for file in rows.files]
+        chosen = []
+        for column in stage.columns:
+            name = _named(column.name)
+            text = name if column.name in rows.schema.names else _literal(constants.get(column.name))
+            chosen.append(f"{text}::{column.type.compile(self.dialect)} AS {name}")
         with explained(self._label):
-            self._connection.register(view, rows)
-            try:
-                self._connection.execute(f"INSERT INTO {stage.name} SELECT * FROM {view}")  # noqa: S608 - own names
-            finally:
-                self._connection.unregister(view)
+            self._connection.register(source, pa.concat_tables([rows.schema.empty_table(), *rows.tables]))
+            self._connection.execute(
+                f"CREATE TEMP VIEW {stage.name} AS SELECT {', '.join(chosen)} FROM ({' UNION ALL '.join(parts)})"  # noqa: S608
+            )
+
+
+def _literal(value: pa.Scalar | None) -> str:
+    return "NULL" if value is None or not value.is_valid else quoted(value.as_py())
+
+
+def _named(column: str) -> str:
+    return DUCKDB.identifier_preparer.quote(column)
+
+
+def _of_file(file: File, given: str) -> str:
+    """Select the wanted rows of a Parquet file."""
+    left = f" WHERE {READING} NOT IN ({', '.join(map(str, sorted(file.dropped)))})" if file.dropped else ""
+    return f"SELECT {given} FROM read_parquet({quoted(file.path)}){left}"  # noqa: S608 - own names and numbers
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:

@@ -122,9 +122,9 @@ class DuckDBFile:
             unfinished.unlink(missing_ok=True)
 
 
-def quoted(path: Path) -> str:
-    """Write a path as a SQL string."""
-    return "'" + str(path).replace("'", "''") + "'"
+def quoted(value: object) -> str:
+    """Write a path or another value as a SQL string."""
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The statements behind a merge, written once for both databases.
+"""The statements behind a transaction's work on a table, written once for both databases.
 
 Here belongs which rows are new, which differ and how they are written; nothing here runs a statement.
 
@@ -8,40 +8,42 @@ keys, and only those keys are inserted or updated.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 
-from tasty_pipeline.core.schema import compared, key_of
+from tasty_pipeline.core.schema import DAY, compared, key_of
 
-# Beside the key, what a caller needs to say whose rows of which day changed.
-_TOLD = ("account_number", "transaction_date", "snapshot_date")
 _DUPLICATES_SHOWN = 5
 
 
-def told(table: sa.Table) -> tuple[str, ...]:
-    """Return the columns that a merge reports of each changed row: the key, and account and day where it has them."""
-    key = key_of(table)
-    return (*key, *(name for name in _TOLD if name in table.columns and name not in key))
-
-
-def temporary(name: str, columns: list[sa.Column[Any]]) -> sa.Table:
-    """Describe a temporary table with no constraint, gone at the end of the transaction."""
-    return sa.Table(name, sa.MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DROP")
-
-
 def stage_of(table: sa.Table, name: str) -> sa.Table:
-    """Describe the temporary table that holds rows on their way into `table`."""
-    return temporary(name, [sa.Column(column.name, column.type) for column in table.columns])
+    """Describe what holds rows on their way into `table`, with no constraint, gone at the end of the transaction.
+
+    Amounts have no fixed scale there: they are exact before they come, and Postgres would spend a sixth of a load on
+    giving every amount the scale that it has.
+    """
+    bare = {
+        column.name: sa.Numeric() if isinstance(column.type, sa.Numeric) else column.type for column in table.columns
+    }
+    return sa.Table(name, sa.MetaData(), *(sa.Column(column, type_) for column, type_ in bare.items()))
 
 
 def changes_of(table: sa.Table, name: str) -> sa.Table:
-    """Describe the temporary table that holds what a merge or a removal is about to do, by row: see `told`.
+    """Describe the temporary table that holds what a merge or a removal is about to do, by row.
 
-    Its column `change` says insert, update or remove.
+    Beside the key, and the account where that is no part of it, `change` says insert, update or remove; in tables with
+    days `to_day` says where the row comes to stand, `from_day` where it stood and was not marked removed.
     """
-    columns = [sa.Column(column, table.columns[column].type) for column in told(table)]
-    return temporary(name, [*columns, sa.Column("change", sa.Text())])
+    kept = {*key_of(table), "account_number"}
+    columns: list[sa.Column[Any]] = [
+        *(sa.Column(column.name, column.type) for column in table.columns if column.name in kept),
+        sa.Column("change", sa.Text()),
+        sa.Column("to_day", sa.Date()),
+        sa.Column("from_day", sa.Date()),
+    ]
+    return sa.Table(name, sa.MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DROP")
 
 
 def duplicates(table: sa.Table, staged: sa.Table) -> sa.Select[Any]:
@@ -65,7 +67,7 @@ def differences(table: sa.Table, staged: sa.Table, *, newer_only: bool) -> sa.Se
         differs = sa.and_(differs, table.columns["synced_at"] <= staged.columns["synced_at"])
     change = sa.case((is_new, sa.literal("insert", sa.Text())), else_=sa.literal("update", sa.Text()))
     return (
-        sa.select(*(staged.columns[name] for name in told(table)), change.label("change"))
+        sa.select(*_told(table, staged, change, to=staged, before=table))
         .select_from(staged.outerjoin(table, same_key(table, table, staged)))
         .where(sa.or_(is_new, differs))
     )
@@ -73,18 +75,42 @@ def differences(table: sa.Table, staged: sa.Table, *, newer_only: bool) -> sa.Se
 
 def removals(table: sa.Table, conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
     """Select the rows that are about to be removed."""
-    change = sa.literal("remove", sa.Text()).label("change")
-    return sa.select(*(table.columns[name] for name in told(table)), change).where(*conditions)
+    return sa.select(*_told(table, table, sa.literal("remove", sa.Text()), before=table)).where(*conditions)
 
 
-def insertion(table: sa.Table, staged: sa.Table, changes: sa.Table) -> sa.Insert:
-    """Insert the staged rows that are new."""
-    names = [column.name for column in table.columns]
-    new = (
-        sa.select(*(staged.columns[name] for name in names))
-        .join_from(staged, changes, same_key(table, staged, changes))
-        .where(changes.columns["change"] == "insert")
+def _told(
+    table: sa.Table,
+    rows: sa.Table,
+    change: sa.ColumnElement[str],
+    *,
+    to: sa.Table | None = None,
+    before: sa.Table | None = None,
+) -> list[sa.ColumnElement[Any]]:
+    """Return the columns of `changes_of`, in order: rows, and where they come `to` stand or stood `before`."""
+    kept = {*key_of(table), "account_number"}
+    columns = [rows.columns[column.name] for column in table.columns if column.name in kept]
+    day = DAY.get(table.name)
+    to_day: sa.ColumnElement[Any] = to.columns[day] if to is not None and day else sa.null()
+    from_day: sa.ColumnElement[Any] = before.columns[day] if before is not None and day else sa.null()
+    if before is not None and "removed_at" in before.columns:
+        from_day = sa.case((before.columns["removed_at"].is_(None), from_day))
+    return [*columns, change, sa.cast(to_day, sa.Date()), sa.cast(from_day, sa.Date())]
+
+
+def written_days(changes: sa.Table) -> sa.CompoundSelect[Any]:
+    """Select the days that were written to, each once."""
+    both = (
+        sa.select(column.label("day")).where(column.is_not(None)) for column in (changes.c.to_day, changes.c.from_day)
     )
+    return sa.union(*both)
+
+
+def insertion(table: sa.Table, staged: sa.Table, changes: sa.Table | None) -> sa.Insert:
+    """Insert the staged rows that are new: those that `changes` says, or all where there are no others."""
+    names = [column.name for column in table.columns]
+    new = sa.select(*(staged.columns[name] for name in names))
+    if changes is not None:
+        new = new.join_from(staged, changes, same_key(table, staged, changes)).where(changes.c.change == "insert")
     return sa.insert(table).from_select(names, new)
 
 
@@ -102,3 +128,16 @@ def update(table: sa.Table, staged: sa.Table, changes: sa.Table) -> sa.Update:
 def same_key(table: sa.Table, left: sa.FromClause, right: sa.FromClause) -> sa.ColumnElement[bool]:
     """Say that two of table, stage and changes speak of the same row."""
     return sa.and_(*(left.columns[name] == right.columns[name] for name in key_of(table)))
+
+
+def fingerprints(table: sa.Table, account: str, start: date, end: date) -> sa.Select[Any]:
+    """Select of each day of an account how many rows it has and the sum of their hashes."""
+    rows = table.alias("hashed")
+    day = rows.columns[DAY[table.name]]
+    # the seed: with 0 or 1 Postgres hashes an empty document or the number 0 as it does NULL
+    hashes = sa.func.hash_record_extended(sa.literal_column("hashed"), sa.literal_column("42"), type_=sa.BigInteger())
+    return (
+        sa.select(day.label("day"), sa.func.count().label("rows"), sa.func.sum(hashes).label("hashes"))
+        .where(rows.columns["account_number"] == account, day.between(start, end))
+        .group_by(day)
+    )

@@ -1,24 +1,25 @@
 """The Postgres backend: psycopg 3, one connection per transaction.
 
-Here belong the transaction, its locks and the loading of an Arrow table by COPY. What errors mean belongs to
-`postgres_errors.py`; how statements are written, to `dialects.py` and `merging.py`.
+Here belong the transaction, its locks and COPY. The text that is copied belongs to `postgres_copy.py`, what errors mean
+to `postgres_errors.py`, how statements are written to `dialects.py` and `merging.py`.
 """
 
 import hashlib
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
+import psycopg.sql
 import pyarrow as pa
-import pyarrow.csv
 import sqlalchemy as sa
 from psycopg.types.json import set_json_dumps, set_json_loads
 
 from tasty_pipeline.core.digests import canonical_json
 from tasty_pipeline.core.errors import ConfigurationError
+from tasty_pipeline.core.spool import Rows
+from tasty_pipeline.core.warehouse import postgres_copy
 from tasty_pipeline.core.warehouse.base import Warehouse
 from tasty_pipeline.core.warehouse.dialects import POSTGRES, parsed
 from tasty_pipeline.core.warehouse.postgres_errors import Explain
@@ -107,6 +108,23 @@ class _PostgresSession:
             names = [column.name for column in cursor.description or ()]
             return names, cursor.fetchall()
 
+    def fetch_arrow(self, sql: str, parameters: Any, schema: pa.Schema) -> pa.Table:
+        """Read the answer as CSV, some megabytes at a time: its rows never become Python values."""
+        tables: list[pa.Table] = []
+        waiting: list[postgres_copy.Cells] = []
+        size = 0
+        with self._explain.working(), psycopg.ClientCursor(self._connection) as cursor:
+            # COPY takes no parameters
+            whole = cursor.mogrify(sql.encode(), parameters)
+            with cursor.copy(f"COPY ({whole}) TO STDOUT (FORMAT csv)".encode()) as copy:
+                for row in copy:
+                    waiting.append(row)
+                    size += len(row)
+                    if size > postgres_copy.BYTES_AT_ONCE:
+                        tables.append(postgres_copy.parsed(waiting, schema))
+                        waiting, size = [], 0
+        return pa.concat_tables([*tables, postgres_copy.parsed(waiting, schema)])
+
     def run(self, sql: str, parameters: Any = None) -> int:
         with self._explain.working():
             return self._connection.execute(sql.encode(), parameters).rowcount
@@ -115,18 +133,23 @@ class _PostgresSession:
         with self._explain.working():
             self._connection.execute(sql.encode())
 
-    def load(self, stage: sa.Table, rows: pa.Table) -> None:
-        if not rows.num_rows:
-            return
-        text = io.BytesIO()
-        # NULL is an empty cell, an empty text is "": exactly as COPY reads CSV
-        pa.csv.write_csv(rows, text, pa.csv.WriteOptions(include_header=False))
-        with (
-            self._explain.working(),
-            self._connection.cursor() as cursor,
-            cursor.copy(f"COPY {stage.name} FROM STDIN (FORMAT csv)".encode()) as copy,
-        ):
-            copy.write(text.getbuffer())
+    def stage(self, stage: sa.Table, rows: Rows, constants: Mapping[str, pa.Scalar]) -> None:
+        """Copy the rows into a temporary table; what all have in common is a column's default."""
+        columns = []
+        for column in stage.columns:
+            value = constants[column.name].as_py() if column.name in constants else None
+            default = "" if value is None else f" DEFAULT {psycopg.sql.Literal(str(value)).as_string(self._connection)}"
+            columns.append(f"{_named(column.name)} {column.type.compile(self.dialect)}{default}")
+        self.script(f"CREATE TEMPORARY TABLE {stage.name} ({', '.join(columns)}) ON COMMIT DROP")
+        with self._explain.working(), self._connection.cursor() as cursor:
+            for names, text in postgres_copy.written(rows):
+                into = f"COPY {stage.name} ({', '.join(map(_named, names))}) FROM STDIN (FORMAT csv)"
+                with cursor.copy(into.encode()) as copy:
+                    copy.write(text)
+
+
+def _named(column: str) -> str:
+    return POSTGRES.identifier_preparer.quote(column)
 
 
 def _roll_back(connection: psycopg.Connection[Any]) -> None:
