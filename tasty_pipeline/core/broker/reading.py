@@ -73,7 +73,10 @@ class Prover:
         self._listing = listing
         self._shelf = shelf
         self._span = windows.padded(shelf.start, shelf.end)
-        self._known = {each.span: each for each in known}
+        # what fits one page is read at once
+        inside = [each for each in known if self._span.start <= each.span.start and each.span.end <= self._span.end]
+        many = sum(each.rows for each in inside) > windows.PAGE_ROWS
+        self._known = {each.span: each for each in inside} if many else {}
         # an answer is read before the next is asked for: so many bodies are in memory, and no more
         self._slots = asyncio.Semaphore(listing.slots)
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from itertools import pairwise
+from itertools import chain, pairwise
 from threading import Lock
 from typing import Any
 
@@ -195,10 +195,8 @@ class Shelf:
             if self._prepared is None or self._prepared[0] != numbers:
                 rows = self._spool.rows()
                 days: dict[date, tuple[int, str]] = {}
-                for part in (
-                    *([pa.concat_tables(rows.tables)] if rows.tables else []),
-                    *replace(rows, tables=()).batches(),
-                ):
+                waiting = [pa.concat_tables(rows.tables)] if rows.tables else []
+                for part in chain(waiting, replace(rows, tables=()).batches()):
                     days |= day_digests(self.table, part, self._day)
                 self._prepared = numbers, days
             return self._prepared[1]
