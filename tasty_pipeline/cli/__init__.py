@@ -1,4 +1,4 @@
-"""`tasty-pipeline`: demo, dev, doctor, keygen, connections and simulate; each is a module beside this one."""
+"""`tasty-pipeline`: demo, dev, sync, doctor, keygen, connections and simulate; each is a module beside this one."""
 
 import argparse
 import sys
@@ -34,6 +34,10 @@ def _run(options: argparse.Namespace) -> int:
         from tasty_pipeline.cli.dev import dev  # noqa: PLC0415
 
         return dev(options.host, options.port, options.start)
+    if options.command == "sync":
+        from tasty_pipeline.cli.sync import sync  # noqa: PLC0415
+
+        return sync(options)
     if options.command == "keygen":
         from tasty_pipeline.cli.keygen import keygen  # noqa: PLC0415
 

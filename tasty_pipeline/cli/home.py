@@ -3,11 +3,17 @@
 import os
 from pathlib import Path
 
-# Measured on two cores: dequeuing every second instead of every five takes a click's run from 5.0 s to 2.1 s, and a
-# slow sensor blocks no other one when they have threads of their own.
+# Measured on two cores: with the storage of eventlog.py, which Dagster's own can follow on the same files, its share
+# of five years is seconds instead of minutes; dequeuing every second instead of every five takes a click's run from
+# 5.0 s to 2.1 s; and a slow sensor blocks no other one when they have threads of their own.
 _INSTANCE = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
+storage:
+  custom:
+    module: tasty_pipeline.eventlog
+    class: SqliteStorage
+    config: {base_dir: {env: DAGSTER_HOME}}
 run_coordinator:
   module: dagster._core.run_coordinator
   class: QueuedRunCoordinator

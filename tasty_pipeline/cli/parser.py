@@ -18,12 +18,29 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
             metavar="YYYY-MM-DD",
             help="first day of the simulated history (default 2023-01-03)",
         )
+    _sync(commands.add_parser("sync", help="synchronise everything now; without options the last ten days of it"))
     commands.add_parser("doctor", help="check configuration, login, API, warehouse and schema; say what to do")
     keygen = commands.add_parser("keygen", help="make the key pair that applications seal credentials with")
     keygen.add_argument("--rotate", action="store_true", help="replace it, and seal everything that is stored anew")
     _connections(commands.add_parser("connections", help="store logins, show them, try them, end them"))
     commands.add_parser("simulate", help="run the simulated brokerage alone (see simulate --help)")
     return parser
+
+
+def _sync(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Reads accounts, positions and balances as they are now, and of the history the last ten days, as the schedule "
+        "does every night: totals are compared, and an account without history gets all of it. One run in "
+        "DAGSTER_HOME, which the UI shows. Exits 1 if it fails, or a check does."
+    )
+    parser.add_argument("--from", dest="start", metavar="YYYY-MM-DD", help="first day of the history to read")
+    parser.add_argument("--to", dest="end", metavar="YYYY-MM-DD", help="last day of it (default: today)")
+    parser.add_argument("--all", action="store_true", help="the whole history, from TASTY_HISTORY_START on")
+    parser.add_argument("--connection", action="append", default=[], metavar="NAME", help="this login only; repeatable")
+    parser.add_argument(
+        "--account", action="append", default=[], metavar="NUMBER", help="this account only; repeatable"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="read and say what would change; write nothing")
 
 
 def _connections(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""What the demo shows while Dagster works: one bar per asset, moved by the run's own events."""
+"""What a run in this process shows while Dagster works: one bar per asset, moved by the run's own events."""
 
 import logging
 from types import TracebackType
@@ -48,7 +48,7 @@ class Progress(logging.Handler):
         """Return the Dagster logger that feeds these bars."""
 
         def build(_: dg.InitLoggerContext) -> logging.Logger:
-            logger = logging.Logger("tasty_pipeline.demo")  # noqa: LOG001 - the run's own, not one of the process
+            logger = logging.Logger("tasty_pipeline.bars")  # noqa: LOG001 - the run's own, not one of the process
             logger.addHandler(self)
             return logger
 
@@ -59,8 +59,10 @@ class Progress(logging.Handler):
         meta: dict[str, Any] = getattr(record, "dagster_meta", {})
         event: dg.DagsterEvent | None = meta.get("dagster_event")
         if event is None:
-            if record.levelno >= logging.WARNING:
-                self._bars.console.print(f"[yellow]{escape(str(meta.get('orig_message', record.getMessage())))}")
+            told = str(meta.get("orig_message", record.getMessage()))
+            # of each step that does not begin after a failure Dagster says so; the failure is what matters
+            if record.levelno >= logging.WARNING and not told.startswith("Dependencies for step"):
+                self._bars.console.print(f"[yellow]{escape(told)}")
             return
         if event.is_step_start and event.step_key:
             for name in STEPS.get(event.step_key) or (event.step_key,):

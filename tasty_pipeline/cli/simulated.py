@@ -7,11 +7,14 @@ by hand is kept in a journal.
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasty_pipeline.core.errors import ConfigurationError
 from tasty_pipeline.core.settings import Settings
 from tasty_pipeline.core.tradingdays import NEW_YORK, new_york_day
-from tasty_pipeline.simulator import SimulatorConfig
+
+if TYPE_CHECKING:
+    from tasty_pipeline.simulator import SimulatorConfig
 
 WAREHOUSE_URL = "duckdb:///data/demo.duckdb"
 JOURNAL = Path("data/simulator.jsonl")
@@ -34,8 +37,10 @@ def first_day(text: str | None) -> date:
     return day
 
 
-def simulator_config(start: date = START, port: int = 0) -> SimulatorConfig:
+def simulator_config(start: date = START, port: int = 0) -> "SimulatorConfig":
     """Return the books of the demo and the dev set-up."""
+    from tasty_pipeline.simulator import SimulatorConfig  # noqa: PLC0415 - a server, which real credentials need not
+
     midnight = datetime.combine(datetime.now(NEW_YORK).date(), time.min, NEW_YORK)
     return SimulatorConfig(seed=7, start=start, now=midnight, port=port, journal=JOURNAL)
 
