@@ -6,7 +6,7 @@ PORT ?= 3000
 MONOLITH_PORT ?= 8000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help demo dev monolith doctor test check readers lock clean
+.PHONY: help demo dev monolith doctor test check readers bench lock clean
 
 help:
 	@echo "make demo      sync a whole simulated brokerage into data/demo.duckdb and show what came of it"
@@ -14,6 +14,7 @@ help:
 	@echo "make monolith  an example Django application on the simulator, on http://127.0.0.1:$(MONOLITH_PORT)"
 	@echo "make doctor    check configuration, login, API and warehouse"
 	@echo "make test      lint, types, architecture and all tests, with a real Postgres"
+	@echo "make bench     how fast a sync is, beside other ways to do the same; over an hour"
 	@echo "make lock      pin the newest versions that fit pyproject.toml"
 
 $(VENV)/.runtime: requirements.lock pyproject.toml
@@ -56,7 +57,19 @@ test: check
 readers: $(VENV)/.dev
 	$(BIN)/python benchmarks/readers.py
 
-# uv only writes the two files here; nothing else of it is needed
+# What the pipeline is measured against has an environment of its own, which is not among our dependencies.
+$(VENV)-bench/.ready: benchmarks/peers.txt
+	@test -x $(VENV)-bench/bin/python || $(PYTHON) -m venv $(VENV)-bench
+	@echo "Installing what it is measured against ..."
+	@$(VENV)-bench/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r $<
+	@touch $@
+
+# over an hour; less with SIZES="1000 10000", DATABASES=duckdb, SCENARIOS="fresh unchanged", LATENCIES=0, REPEAT=1
+bench: $(VENV)/.dev $(VENV)-bench/.ready
+	$(BIN)/python benchmarks/bench.py $(if $(SIZES),--sizes $(SIZES)) $(if $(DATABASES),--databases $(DATABASES)) \
+		$(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(LATENCIES),--latencies $(LATENCIES)) $(if $(REPEAT),--repeat $(REPEAT))
+
+# uv only writes the files here; nothing else of it is needed
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip --quiet install uv
@@ -64,7 +77,9 @@ lock:
 		--no-annotate --no-emit-index-url --no-emit-find-links --group build -o requirements.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate --no-emit-index-url --no-emit-find-links -c requirements.lock --extra django --group build --group dev -o requirements-dev.lock pyproject.toml
+	$(VENV)-lock/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links -o benchmarks/peers.txt benchmarks/peers.in
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

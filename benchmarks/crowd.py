@@ -226,7 +226,7 @@ def _log(account: Account) -> Iterator[dict[str, Any]]:
 
 def _entry(account: Account, table: str, read_at: datetime, run_id: str) -> dict[str, Any]:
     window: tuple[date, date] = (read_at.date() - timedelta(days=10), read_at.date())
-    by_day = {"window_start": window[0], "window_end": window[1]} if table in publish.DAY else {}
+    by_day = {"window_start": window[0], "window_end": window[1]} if table in schema.DAY else {}
     counts = dict.fromkeys(("rows_read", "rows_inserted", "rows_updated", "rows_removed", "rows_rejected"), 0)
     counts |= dict.fromkeys(("requests", "retries", "throttled"), 0)
     return {
