@@ -109,6 +109,7 @@ class Wireless:
     subject: str = "transactions of account A1"
     time_of_day: str | None = None
     slots: int = 3
+    page_rows: int = 5
     threads: Executor = field(default_factory=lambda: ThreadPoolExecutor(2))
     inclusive: bool | None = None
 

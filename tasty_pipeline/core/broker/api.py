@@ -15,7 +15,7 @@ from tasty_pipeline.core.broker import contents, decode
 from tasty_pipeline.core.broker.contents import Page
 from tasty_pipeline.core.broker.login import Login
 from tasty_pipeline.core.broker.verdicts import TokenRefusedError
-from tasty_pipeline.core.broker.windows import Span
+from tasty_pipeline.core.broker.windows import PAGE_ROWS, Span
 from tasty_pipeline.core.errors import ConfigurationError
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -86,6 +86,7 @@ class AccountListing:
         self.subject = f"{name} of account {account}" + (f" ({time_of_day})" if time_of_day else "")
         self.slots = api.in_flight + _READ_MEANWHILE
         self.threads = api.threads
+        self.page_rows = PAGE_ROWS
 
     @property
     def inclusive(self) -> bool | None:

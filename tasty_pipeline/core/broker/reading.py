@@ -41,6 +41,7 @@ class Listing(Protocol):
     table: sa.Table
     subject: str
     time_of_day: str | None
+    page_rows: int  # that one answer can hold
     slots: int
     threads: Executor
     inclusive: bool | None
@@ -75,7 +76,7 @@ class Prover:
         self._span = windows.padded(shelf.start, shelf.end)
         # what fits one page is read at once
         inside = [each for each in known if self._span.start <= each.span.start and each.span.end <= self._span.end]
-        many = sum(each.rows for each in inside) > windows.PAGE_ROWS
+        many = sum(each.rows for each in inside) > listing.page_rows
         self._known = {each.span: each for each in inside} if many else {}
         # an answer is read before the next is asked for: so many bodies are in memory, and no more
         self._slots = asyncio.Semaphore(listing.slots)
