@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -189,6 +190,54 @@ def test_a_full_disk_is_an_error_and_what_was_there_before_stays(
         merged(warehouse_at(file), rows)
     assert stored(warehouse_at(file)) == before
     assert merged(warehouse_at(file), rows).inserted == 2_990
+
+
+COUNT_ELSEWHERE = """
+import sys, duckdb
+with duckdb.connect(sys.argv[1], read_only=True) as connection:
+    print(connection.execute("SELECT count(*) FROM tasty.transactions").fetchone()[0])
+"""
+
+
+def _large(transaction: MakeRow, first: int, count: int) -> list[dict[str, Any]]:
+    """Rows of four kilobytes that do not compress."""
+    noise = random.Random(first)  # noqa: S311 - nothing secret
+    return [transaction(number, description=noise.randbytes(2_000).hex()) for number in range(first, first + count)]
+
+
+def test_a_few_rows_more_do_not_write_a_large_file_anew_but_a_log_that_every_reader_reads(
+    file: Path, transaction: MakeRow, merged: MergeRows, stored: AllRows, python: Python
+) -> None:
+    log = file.with_name(f"{file.name}.wal")
+    merged(warehouse_at(file), _large(transaction, 0, 9_000))
+    assert not log.exists()
+    before = file.read_bytes()
+    for number in (9_001, 9_002, 9_003):
+        merged(warehouse_at(file), [transaction(number)])
+        assert warehouse_at(file).version() == migrations.head()
+    assert file.read_bytes() == before
+    assert log.stat().st_size < 100_000
+    assert len(stored(warehouse_at(file))) == 9_003
+    assert python(COUNT_ELSEWHERE, file).communicate(timeout=30) == ("9003\n", "")
+    merged(warehouse_at(file), _large(transaction, 10_000, 400))
+    assert not log.exists()
+    assert len(stored(warehouse_at(file))) == 9_403
+
+
+def test_a_large_file_beside_the_log_of_another_moment_is_an_error_and_stays_as_it_is(
+    file: Path, transaction: MakeRow, merged: MergeRows, stored: AllRows
+) -> None:
+    log = file.with_name(f"{file.name}.wal")
+    merged(warehouse_at(file), _large(transaction, 0, 9_000))
+    backup = file.read_bytes()
+    merged(warehouse_at(file), _large(transaction, 10_000, 400))
+    merged(warehouse_at(file), [transaction(1)])
+    file.write_bytes(backup)
+    with pytest.raises(WarehouseUnavailableError, match=r"\.wal beside it are not of one moment.*move the \.wal away"):
+        warehouse_at(file).version()
+    assert file.read_bytes() == backup
+    log.unlink()
+    assert len(stored(warehouse_at(file))) == 9_000
 
 
 def test_threads_of_one_process_write_after_each_other(

@@ -3,6 +3,9 @@
 DuckDB lets one process at a time open a file for writing, and while it does nobody else may even read. So the file is
 open only inside `opened`, which closes it whatever happens: dagster-duckdb's own context manager does not when its
 body raises, and the file then stays locked for every other process until the garbage collector comes by.
+
+A small file holds everything whenever it is closed. Beside a large one a log of up to a megabyte may stand, `NAME.wal`:
+what was committed last. The two belong together; every DuckDB that opens the file reads both.
 """
 
 import os
@@ -32,6 +35,10 @@ Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 DUCKDB_CONFIG: dict[str, str | bool | int | float | list[str]] = {"custom_user_agent": "tasty_pipeline"}
 # What 2.0 writes by itself cannot be opened by a reader that is still on 1.5.
 STORAGE = "STORAGE_VERSION 'v1.5.0'"
+# Closing writes the last 122,880 rows of every changed table anew, however few have come: in a file of this size that
+# takes longer than the rest of a small sync. What has come stays in the log beside it then, until that is worth it.
+_LARGE = 16 * 2**20
+_LOG_BESIDE = "PRAGMA disable_checkpoint_on_shutdown; SET wal_autocheckpoint = '1MiB'"
 # the last is what two threads of one process get that open it at the same moment
 _HELD = ("Could not set lock", "different configuration than existing connections", "Unique file handle conflict")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
@@ -102,7 +109,10 @@ class DuckDBFile:
                     f"The {self._label} does not exist.", "check TASTY_WAREHOUSE_URL, or run a sync, which creates it."
                 )
             self._create()
-        return duckdb.connect(str(self.path), config=DUCKDB_CONFIG)
+        connection = duckdb.connect(str(self.path), config=DUCKDB_CONFIG)
+        if self.path.stat().st_size >= _LARGE:
+            connection.execute(_LOG_BESIDE)
+        return connection
 
     def _create(self) -> None:
         """Put a new, empty database in place in one step: opened half-made by another process, it would be damaged."""
@@ -191,6 +201,12 @@ _SIGNS: tuple[tuple[type[WarehouseError], str, str, tuple[str, ...]], ...] = (
         "was written by a newer DuckDB than the one installed here",
         "upgrade the package duckdb.",
         ("Trying to read a database file with version number", "older version of DuckDB"),
+    ),
+    (
+        WarehouseUnavailableError,
+        "and the .wal beside it are not of one moment",
+        "put back the pair that belongs together, or move the .wal away: what is lacking then is read again.",
+        ("WAL does not match", "WAL was created for"),
     ),
     (
         WarehouseUnavailableError,
