@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from tasty_pipeline.core import schema
 from tasty_pipeline.core.digests import canonical_json
 from tasty_pipeline.core.errors import AuditError
 from tasty_pipeline.core.schema import PRECISION, SCALE, key_of
@@ -50,6 +51,11 @@ def arrow_schema(table: sa.Table, names: Sequence[str] | None = None) -> pa.Sche
     """Return the fields of typed rows: of all columns of a table, or of those named, in their order."""
     columns = table.columns.values() if names is None else [table.columns[name] for name in names]
     return pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
+
+
+def content_schema(table: sa.Table) -> pa.Schema:
+    """Return the fields of typed rows as the API gives them: without what we add."""
+    return arrow_schema(table, schema.content(table))
 
 
 def to_arrow(table: sa.Table, rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> pa.Table:

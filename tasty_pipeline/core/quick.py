@@ -25,7 +25,7 @@ import pyarrow.json as pj
 import sqlalchemy as sa
 
 from tasty_pipeline.core import schema, values
-from tasty_pipeline.core.arrow import arrow_schema
+from tasty_pipeline.core.arrow import content_schema
 from tasty_pipeline.core.digests import canonical_json
 
 _PAGED = frozenset({"transactions", "balance_snapshots"})
@@ -124,7 +124,7 @@ def _plan(table: sa.Table) -> _Plan:
     envelope = [("data", data), ("pagination", _PAGINATION), ("context", pa.string()), ("api-version", pa.string())]
     return _Plan(
         answer=pj.ParseOptions(explicit_schema=pa.schema(envelope), unexpected_field_behavior="error"),
-        rows=arrow_schema(table, schema.content(table)),
+        rows=content_schema(table),
         amounts=(*signed, *(column for column in amounts if column not in signed)),
         signed=tuple(signed),
         instants=tuple(column for column in columns if isinstance(column.type, sa.DateTime)),

@@ -24,7 +24,7 @@ from tasty_pipeline.core.spool import Spool
 from .loopback import Answer, Asked
 
 Row = dict[str, Any]
-CONTENT = arrow.arrow_schema(schema.transactions, schema.content(schema.transactions))
+CONTENT = arrow.content_schema(schema.transactions)
 FIRST, LAST = date(2025, 3, 3), date(2025, 4, 11)  # forty days; with the pad 54
 
 

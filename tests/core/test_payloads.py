@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasty_pipeline.core import payloads, schema
-from tasty_pipeline.core.arrow import arrow_schema
+from tasty_pipeline.core.arrow import content_schema
 
 TABLES = list(schema.MIRRORED.values())
 Payload = dict[str, Any]
@@ -123,7 +123,7 @@ def test_a_row_has_every_column_but_what_the_sync_adds(table: sa.Table) -> None:
 def test_typed_rows_are_the_rows(table: sa.Table) -> None:
     payload = {**GOOD[table.name], "new-field": {"b": [1, None, Decimal("1.5")], "a": "é"}}
     parsed = payloads.parse(table, [payload, GOOD[table.name]])
-    assert parsed.table.schema == arrow_schema(table, schema.content(table))
+    assert parsed.table.schema == content_schema(table)
     assert parsed.rows == [payloads.parse_row(table, payload), payloads.parse_row(table, GOOD[table.name])]
     assert parsed.table["extra"].to_pylist() == ['{"new-field":{"a":"é","b":[1,null,1.5]}}', None]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tasty_pipeline.core import schema
-from tasty_pipeline.core.arrow import arrow_schema, canonical_text, refuse_inexact, to_arrow
+from tasty_pipeline.core.arrow import arrow_schema, canonical_text, content_schema, refuse_inexact, to_arrow
 from tasty_pipeline.core.errors import AuditError
 
 from .conftest import READ_AT, MakeRow
@@ -56,7 +56,7 @@ def test_every_table_can_be_staged_whole_or_in_part() -> None:
     for table in schema.METADATA.tables.values():
         assert to_arrow(table, [{}, {}]).shape == (2, len(table.columns))
         assert to_arrow(table, []).column_names == list(table.columns.keys())
-        assert to_arrow(table, [], schema.content(table)).schema == arrow_schema(table, schema.content(table))
+        assert to_arrow(table, [], schema.content(table)).schema == content_schema(table)
 
 
 def test_a_column_beside_those_that_are_wanted_is_refused(transaction: MakeRow) -> None:

@@ -154,7 +154,7 @@ class Broker:
 
 def _spool(table: sa.Table) -> Spool:
     # nobody closes it: nothing may go to files
-    return Spool(arrow.arrow_schema(table, schema.content(table)), rows_in_memory=sys.maxsize)
+    return Spool(arrow.content_schema(table), rows_in_memory=sys.maxsize)
 
 
 @asynccontextmanager

@@ -55,7 +55,7 @@ def read(table: sa.Table, body: bytes, account: str, path: str) -> Page:
     found = quick.read(table, body, account)
     if found is not None:
         count = found.rows.num_rows
-        repeats = count - pc.count_distinct(keys_of(table, found.rows)).as_py()
+        repeats = count - count_distinct(table, keys_of(table, found.rows), ())
         return Page(
             found.rows, (), (), repeats, count, found.total, found.offset, found.size, found.count, digest
         )  # fmt: skip
@@ -64,7 +64,7 @@ def read(table: sa.Table, body: bytes, account: str, path: str) -> Page:
     rows = [item for item in items if not _is_other(table, item)]
     others = tuple(item for item in items if _is_other(table, item))
     parsed = payloads.parse(table, rows)
-    repeats = len(rows) - len(_distinct(table, parsed.table, parsed.rejected))
+    repeats = len(rows) - count_distinct(table, keys_of(table, parsed.table), parsed.rejected)
     return Page(parsed.table, parsed.rejected, others, repeats, len(items), *pagination, digest)
 
 
@@ -107,8 +107,12 @@ def key_of_bad(table: sa.Table, bad: Rejected) -> Any:
     return key[0] if len(key) == 1 else "\t".join(map(str, key))
 
 
-def _distinct(table: sa.Table, rows: pa.Table, rejected: Iterable[Rejected]) -> set[Any]:
-    return {*keys_of(table, rows).to_pylist(), *(key_of_bad(table, bad) for bad in rejected)}
+def count_distinct(table: sa.Table, keys: pa.ChunkedArray, rejected: Iterable[Rejected]) -> int:
+    """Return how many rows there are: the keys of good ones and the bad ones, each once."""
+    bad = {key_of_bad(table, each) for each in rejected}
+    if bad:
+        bad -= set(keys.to_pylist())
+    return int(pc.count_distinct(keys).as_py()) + len(bad)
 
 
 def by_key(table: sa.Table, parsed: Parsed) -> dict[Any, Any]:

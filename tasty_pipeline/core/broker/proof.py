@@ -117,10 +117,7 @@ class Pass:
         read = [reading for reading in self.readings if reading.keys is not None]
         known = sum(reading.rows for reading in self.readings if reading.keys is None)
         keys = joined(reading.keys for reading in read)
-        bad = {contents.key_of_bad(table, each) for reading in read for each in reading.rejected}
-        if bad:
-            bad -= set(keys.to_pylist())
-        return known + int(pc.count_distinct(keys).as_py()) + len(bad)
+        return known + contents.count_distinct(table, keys, [bad for reading in read for bad in reading.rejected])
 
 
 def joined(arrays: Iterable[pa.ChunkedArray | None]) -> pa.ChunkedArray:

@@ -100,10 +100,7 @@ class Shelf:
         rejected, others = contents.with_lost_snapshots(
             self.table, rows, bad, [each for page in pages for each in page.others]
         )
-        distinct = pc.count_distinct(contents.keys_of(self.table, rows)).as_py()
-        if rejected:
-            keys = set(contents.keys_of(self.table, rows).to_pylist())
-            distinct += len({contents.key_of_bad(self.table, each) for each in rejected} - keys)
+        distinct = contents.count_distinct(self.table, contents.keys_of(self.table, rows), rejected)
         flaw = proof.flaw_of_many(pages, distinct, others)
         return flaw or self._put(span, rows, rejected, others, pages)
 
@@ -202,7 +199,7 @@ class Shelf:
             return self._prepared[1]
 
     def _outside(self, read: Sequence[Reading]) -> pa.Table:
-        none = arrow.arrow_schema(self.table, schema.content(self.table)).empty_table()
+        none = arrow.content_schema(self.table).empty_table()
         return pa.concat_tables([none, *(reading.outside for reading in read if reading.outside is not None)])
 
     def _sorted_out(self, subject: str, read: Sequence[Reading]) -> tuple[pa.Table, Mapping[date, tuple[int, str]]]:
@@ -217,10 +214,8 @@ class Shelf:
     def _split(self, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Part the rows of the wanted days from the others."""
         days = rows[self._day]
-        wanted = pc.and_(
-            pc.greater_equal(days, pa.scalar(self.start, pa.date32())),
-            pc.less_equal(days, pa.scalar(self.end, pa.date32())),
-        )
+        first, last = pa.scalar(self.start, pa.date32()), pa.scalar(self.end, pa.date32())
+        wanted = pc.and_(pc.greater_equal(days, first), pc.less_equal(days, last))
         return rows.filter(wanted), rows.filter(pc.invert(wanted))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from tasty_pipeline.core import schema
@@ -35,7 +34,7 @@ def merge_days(writer: Writer, table: sa.Table, run: Run, account: str, answer: 
     without a proof, and it comes when its day is asked for. A touched day is no longer as it was proven, or never was:
     it has to be asked for next.
     """
-    staged = stage_answer(writer, table, run, answer, _ours_outside(writer, table, run, account, answer))
+    staged = stage_answer(writer, table, run, answer, _ours_outside(writer, table, account, answer))
     refuse_overtaken(writer, table, staged, account, answer)
     merged = writer.merge(table, staged, newer_only=True)
     if merged.days & answer.unchanged_days:
@@ -44,12 +43,11 @@ def merge_days(writer: Writer, table: sa.Table, run: Run, account: str, answer: 
     return merged, {each for each in merged.days if not answer.holds(each)}
 
 
-def _ours_outside(writer: Writer, table: sa.Table, run: Run, account: str, answer: Answer) -> pa.Table | None:
+def _ours_outside(writer: Writer, table: sa.Table, account: str, answer: Answer) -> pa.Table | None:
     outside = answer.outside
     if outside is None or not outside.num_rows:
         return None
     day, proven = DAY[table.name], schema.proven_days
-    outside = outside.filter(pc.greater_equal(outside[day], pa.scalar(run.history_start, pa.date32())))
     names = [*schema.key_of(table), day]
     staged = writer.stage(table, outside.select(list(dict.fromkeys(names))))
     held = sa.exists().where(same_key(table, table, staged))

@@ -87,7 +87,7 @@ async def sync_window(book: Book, start: date, end: date) -> tuple[SyncResult, s
 async def _sync_window(book: Book, start: date, end: date) -> tuple[SyncResult, set[date]]:
     today = new_york_day(book.sync.run.now())
     open_end = end + PAD if end >= today else end
-    content = arrow.arrow_schema(book.table, schema.content(book.table))
+    content = arrow.content_schema(book.table)
     known = book.receipts(start, open_end)
     with ExitStack() as stack:
 
@@ -121,8 +121,8 @@ async def _looked_for(book: Book, answer: Answer, gone: pa.Table) -> tuple[Answe
     asked = [await book.sync.broker.transaction(book.account, identifier) for identifier in ids]
     found = payloads.parse(book.table, [row for row in asked if row])
     days = found.table[day]
-    inside = pc.and_(pc.greater_equal(days, _scalar(answer.start)), pc.less_equal(days, _scalar(answer.end)))
-    precedes = pc.less(days, _scalar(book.sync.run.history_start))
+    inside = pa.array([answer.holds(each) for each in days.to_pylist()], pa.bool_())
+    precedes = pc.less(days, pa.scalar(book.sync.run.history_start, pa.date32()))
     elsewhere = found.table.filter(pc.invert(pc.or_(inside, precedes)))
     outside = found.table.slice(0, 0) if answer.outside is None else answer.outside
     known = outside.filter(pc.invert(pc.is_in(outside["transaction_id"], elsewhere["transaction_id"])))
@@ -133,10 +133,6 @@ async def _looked_for(book: Book, answer: Answer, gone: pa.Table) -> tuple[Answe
         left_out=answer.left_out + (pc.sum(precedes).as_py() or 0),
     )
     return with_them, found.table.filter(inside)["transaction_id"].to_pylist()
-
-
-def _scalar(day: date | None) -> pa.Scalar:
-    return pa.scalar(day, pa.date32())
 
 
 def _refuse_hidden(book: Book, answer: Answer, hidden: list[int]) -> None:

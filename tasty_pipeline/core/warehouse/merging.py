@@ -54,17 +54,10 @@ def duplicates(table: sa.Table, staged: sa.Table) -> sa.Select[Any]:
     return sa.select(*keys, count.label("rows_of_key")).group_by(*keys).having(wrong).limit(_DUPLICATES_SHOWN)
 
 
-def extent(table: sa.Table, staged: sa.Table) -> sa.Select[Any]:
-    """Select the smallest and the largest value that the first part of a key has in the stage."""
-    first = staged.columns[key_of(table)[0]]
-    return sa.select(sa.func.min(first).label("first"), sa.func.max(first).label("last"))
-
-
-def differences(table: sa.Table, staged: sa.Table, within: Sequence[Any], *, newer_only: bool) -> sa.Select[Any]:
+def differences(table: sa.Table, staged: sa.Table, *, newer_only: bool) -> sa.Select[Any]:
     """Select what of the stage is new in the table (`insert`) or differs from it (`update`).
 
-    A stage read before what the table holds (`newer_only` and an older `synced_at`) differs in nothing. `within` is the
-    stage's `extent`: without it DuckDB reads the whole table for the sake of a few rows.
+    A stage read before what the table holds (`newer_only` and an older `synced_at`) differs in nothing.
     """
     is_new = table.columns[key_of(table)[0]].is_(None)
     differs = sa.or_(
@@ -75,11 +68,7 @@ def differences(table: sa.Table, staged: sa.Table, within: Sequence[Any], *, new
     change = sa.case((is_new, sa.literal("insert", sa.Text())), else_=sa.literal("update", sa.Text()))
     return (
         sa.select(*_told(table, staged, change, to=staged, before=table))
-        .select_from(
-            staged.outerjoin(
-                table, sa.and_(same_key(table, table, staged), table.columns[key_of(table)[0]].between(*within))
-            )
-        )
+        .select_from(staged.outerjoin(table, same_key(table, table, staged)))
         .where(sa.or_(is_new, differs))
     )
 

@@ -112,10 +112,7 @@ class Writer(Reader):
         for what the table's constraints refuse, and when another transaction changed the same rows meanwhile.
         """
         self._refuse_duplicates(table, staged)
-        (extent,) = self.rows(merging.extent(table, staged))
-        changes = self._changes(
-            table, merging.differences(table, staged, tuple(extent.values()), newer_only=newer_only)
-        )
+        changes = self._changes(table, merging.differences(table, staged, newer_only=newer_only))
         kinds = self.rows(sa.select(changes.c.change, sa.func.count().label("rows")).group_by(changes.c.change))
         found = {row["change"]: row["rows"] for row in kinds}
         inserted, updated, total = found.get("insert", 0), found.get("update", 0), self._count(staged)
