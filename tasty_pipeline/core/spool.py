@@ -64,7 +64,7 @@ class Spool:
     The folder is made when it is needed, and gone at the end whatever happens. Any number of threads may use it.
     """
 
-    def __init__(self, schema: pa.Schema, rows_in_memory: int = 20_000) -> None:
+    def __init__(self, schema: pa.Schema, rows_in_memory: int = 5_000) -> None:
         self._schema = schema
         self._rows_in_memory = rows_in_memory
         self._lock = threading.Lock()

@@ -155,7 +155,7 @@ class Shelf:
         readings = [reading for each in proven for reading in each.taken.readings]
         read = [reading for reading in readings if reading.keys is not None]
         keys = proof.joined(reading.keys for reading in read)
-        apart = len(keys) == pc.count_distinct(keys).as_py()
+        apart = len(keys) == contents.count_distinct(self.table, keys, ())
         shared = Counter(day for reading in read for day in reading.days)
         days: Mapping[date, tuple[int, str]]
         if apart and all(times == 1 for times in shared.values()):

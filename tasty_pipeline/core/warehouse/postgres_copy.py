@@ -14,8 +14,8 @@ import pyarrow.csv
 
 from tasty_pipeline.core.spool import Rows
 
-# about ten megabytes of text: the client's memory does not grow with the rows
-_ROWS_AT_ONCE = 20_000
+# about a megabyte of text: the client's memory does not grow with the rows
+_ROWS_AT_ONCE = 2_500
 BYTES_AT_ONCE = 8 * 2**20
 
 Cells = bytes | bytearray | memoryview
