@@ -3,12 +3,17 @@
 A busy account: its six weeks are some windows of days, each but those at the edges with a receipt.
 """
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
 
-from tasty_pipeline.core import schema
+from tasty_pipeline.core import publish, schema
+from tasty_pipeline.core.arrow import to_arrow
+from tasty_pipeline.core.broker import Span
+from tasty_pipeline.core.errors import StaleReadError
+from tasty_pipeline.core.publish import Answer, Run
 
 from .bench import QUIET, START, TODAY, Bench, Row, day, elsewhere
 
@@ -112,6 +117,36 @@ def test_a_row_that_comes_out_of_a_window_after_it_answered_as_before_is_not_los
     busy.transactions()
     busy.transactions()
     assert as_listed(busy)
+
+
+def test_an_answer_with_a_row_that_is_held_in_a_window_that_was_not_read_is_refused(busy: Bench) -> None:
+    moved = some_row(busy) | {"transaction_date": day(5)}
+    now = datetime.now(UTC)
+    answer = Answer(
+        rows=to_arrow(TABLE, [{name: moved[name] for name in schema.content(TABLE)}], schema.content(TABLE)),
+        rejected=(),
+        start=START,
+        end=TODAY,
+        unchanged=[Span(MIDDLE, MIDDLE)],
+        started_at=now,
+        ended_at=now,
+    )
+    run = Run(run_id="run", environment="simulator", history_start=START)
+    with busy.warehouse.write() as writer, pytest.raises(StaleReadError):
+        publish.merge_days(writer, TABLE, run, QUIET, answer)
+
+
+def test_a_receipt_of_some_days_of_a_window_does_not_stand_for_all_of_them(busy: Bench) -> None:
+    """Rows of the others were never published."""
+    busy.change(sa.delete(KEPT))
+    busy.change(sa.delete(schema.proven_days))
+    busy.change(sa.delete(TABLE))
+    first = day(37)
+    busy.transactions(first, TODAY)
+    busy.sim.brokerage.book_late(QUIET, 5)
+    earlier = first - timedelta(days=1)
+    busy.transactions(earlier, TODAY)
+    assert busy.live() == set(busy.dated(earlier, TODAY))
 
 
 def test_a_window_with_a_bad_row_has_no_receipt_and_gets_one_when_the_row_is_good(busy: Bench) -> None:
