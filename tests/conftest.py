@@ -11,17 +11,18 @@ import shutil
 import signal
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import duckdb
 import psycopg
 import pytest
 
 from tasty_pipeline import migrations
 from tasty_pipeline.core import schema
-from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
+from tasty_pipeline.core.warehouse import DUCKDB_CONFIG, Warehouse, open_warehouse
 
 # roles of such a name must give a password even from this machine
 _HBA = """\
@@ -32,6 +33,36 @@ local all all trust
 _ROOT = Path(__file__).parents[1]
 # the example's: one way to start a server
 _POSTGRES = runpy.run_path(str(_ROOT / "examples" / "monolith" / "postgres.py"))
+
+
+# What takes longest, most of it waiting for servers, daemons and browsers: begun first, it waits while the others work,
+# and no worker is left alone with it in the end.
+_FIRST = (
+    "ui/test_ui.py",
+    "monolith/test_circle.py",
+    "orchestration/test_many_logins.py",
+    "cli/test_demo.py",
+    "cli/test_sync.py",
+    "cli/test_dev.py",
+    "monolith/test_page.py",
+    "orchestration/test_materializing.py",
+    "orchestration/test_eventlog.py",
+    "orchestration/test_failing_runs.py",
+    "orchestration/test_secrets.py",
+    "automation/test_activity.py",
+    "automation/test_sync_requests.py",
+    "sync/test_known_windows.py",
+    "sync/test_same_as_the_ledger.py",
+    "broker/test_completeness.py",
+    "django/test_django_admin.py",
+    "warehouse/test_duckdb_file.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; all else stays in its order."""
+    places = {_ROOT / "tests" / name: place for place, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_configure() -> None:
@@ -94,6 +125,17 @@ def warehouse_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture
+def keep_open() -> Iterator[Callable[[Path], object]]:
+    """Keeps a DuckDB file open in this process: to open one takes 20 ms, which a sync does a hundred times.
+
+    For tests of what is in the tables. What is said of the file - who may open it when, and what is in it once it is
+    closed - is shown without this, in tests/warehouse and tests/cli.
+    """
+    with contextlib.ExitStack() as stack:
+        yield lambda path: stack.enter_context(duckdb.connect(str(path), config=DUCKDB_CONFIG))
+
+
 @pytest.fixture(scope="session")
 def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "warehouse.duckdb"
@@ -117,20 +159,22 @@ def _emptied(url: str) -> str:
 
 
 @pytest.fixture(params=["duckdb", "postgres"])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path, keep_open: Callable[[Path], object]) -> Warehouse:
     """A migrated, empty warehouse on each backend in turn, for tests that leave its tables as they are.
 
-    DuckDB: a copy of a file that was migrated once. Postgres: one database for all, emptied before each test.
+    DuckDB: a copy of a file that was migrated once, kept open. Postgres: one database for all, emptied for each test.
     """
     if request.param == "duckdb":
-        path = shutil.copy(request.getfixturevalue("_migrated_file"), tmp_path / "copy.duckdb")
+        path = tmp_path / "copy.duckdb"
+        shutil.copy(request.getfixturevalue("_migrated_file"), path)
+        keep_open(path)
         return open_warehouse(f"duckdb:///{path}", wait_seconds=5)
     return open_warehouse(_emptied(request.getfixturevalue("_migrated_database")), wait_seconds=5)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A real headless Chromium."""
+    """A real headless Chromium, for a file's tests: left open, it would go on asking for what the last page shows."""
     driven = runpy.run_path(str(_ROOT / "docs" / "browser.py"))
     binary = driven["chromium"]()
     if not binary:

@@ -6,7 +6,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tasty_pipeline.core.settings import VARIABLES, read_settings
 from tasty_pipeline.core.warehouse import Warehouse
 from tasty_pipeline.simulator import Fault, Simulator, SimulatorConfig, serve
 
-from .conftest import COMMAND
+from .conftest import COMMAND, YESTERDAY
 
 ALICE, BOB = "simulator-refresh-alice", "simulator-refresh-bob"
 NOW = datetime.now(UTC)
@@ -29,7 +29,7 @@ Tell = Callable[..., Answer]
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Simulator]:
-    with serve(SimulatorConfig(accounts=3, start=date.today(), trades_per_day=0)) as simulator:  # noqa: DTZ011
+    with serve(SimulatorConfig(accounts=3, start=YESTERDAY, trades_per_day=0)) as simulator:
         yield simulator
 
 

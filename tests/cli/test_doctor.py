@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,15 @@ from tasty_pipeline.core.settings import VARIABLES
 from tasty_pipeline.core.warehouse import open_warehouse
 from tasty_pipeline.simulator import Fault, Simulator, SimulatorConfig, serve
 
+from .conftest import YESTERDAY
+
 Patch = pytest.MonkeyPatch
 Visit = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Simulator]:
-    with serve(SimulatorConfig(accounts=2, start=date.today(), trades_per_day=0)) as simulator:  # noqa: DTZ011
+    with serve(SimulatorConfig(accounts=2, start=YESTERDAY, trades_per_day=0)) as simulator:
         yield simulator
 
 

@@ -1,7 +1,6 @@
 """The doctor on stored connections: their key, their states, the roles; and what its own login leaves behind."""
 
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,13 +16,15 @@ from tasty_pipeline.core.settings import VARIABLES, read_settings
 from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
 from tasty_pipeline.simulator import Simulator, SimulatorConfig, serve
 
+from .conftest import YESTERDAY
+
 Patch = pytest.MonkeyPatch
 Visit = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Simulator]:
-    with serve(SimulatorConfig(accounts=3, start=date.today(), trades_per_day=0)) as simulator:  # noqa: DTZ011
+    with serve(SimulatorConfig(accounts=3, start=YESTERDAY, trades_per_day=0)) as simulator:
         yield simulator
 
 

@@ -14,7 +14,7 @@ from tasty_pipeline.core.settings import VARIABLES
 from tasty_pipeline.core.tradingdays import NEW_YORK, new_york_day
 from tasty_pipeline.simulator import Fault, Simulator, SimulatorConfig, serve
 
-from .conftest import content, run
+from .conftest import Command, content, run
 
 TODAY = new_york_day(datetime.now(UTC))
 FIRST = TODAY - timedelta(days=40)
@@ -81,11 +81,13 @@ def test_its_run_is_in_the_ui_with_the_last_ten_days_marked(synced: Done) -> Non
     assert marked(synced[1]) == days(10)
 
 
-def test_chosen_days_are_read_alone_and_written_only_where_they_changed(sim: Simulator, synced: Done) -> None:
+def test_chosen_days_are_read_alone_and_written_only_where_they_changed(
+    sim: Simulator, synced: Done, run_here: Command
+) -> None:
     _, folder = synced
     before = rows(folder)
     first, last = TODAY - timedelta(days=30), TODAY - timedelta(days=20)
-    done = run(folder, "sync", "--from", str(first), "--to", str(last), **of(sim))
+    done = run_here(folder, "sync", "--from", str(first), "--to", str(last), **of(sim))
     assert done.returncode == 0, done.stdout
     assert "Written   0 rows by this run" in done.stdout
     assert rows(folder) == before
@@ -97,8 +99,8 @@ def test_chosen_days_are_read_alone_and_written_only_where_they_changed(sim: Sim
     assert marked(folder) == days(10) | days(30, 20)
 
 
-def test_a_dry_run_says_what_would_change_and_writes_nothing(sim: Simulator, tmp_path: Path) -> None:
-    done = run(tmp_path, "sync", "--dry-run", "--account", "5WT00702", **of(sim))
+def test_a_dry_run_says_what_would_change_and_writes_nothing(sim: Simulator, tmp_path: Path, run_here: Command) -> None:
+    done = run_here(tmp_path, "sync", "--dry-run", "--account", "5WT00702", **of(sim))
     assert done.returncode == 0, done.stdout + done.stderr
     assert not any(rows(tmp_path).values())
     assert "0 rows: a dry run" in done.stdout
@@ -106,10 +108,10 @@ def test_a_dry_run_says_what_would_change_and_writes_nothing(sim: Simulator, tmp
     assert not marked(tmp_path)
 
 
-def test_a_failed_sync_says_what_to_do_and_is_no_success(sim: Simulator, synced: Done) -> None:
+def test_a_failed_sync_says_what_to_do_and_is_no_success(sim: Simulator, synced: Done, run_here: Command) -> None:
     sim.brokerage.faults.add(Fault("not_permitted", path="5WT00702/positions"))
     try:
-        done = run(synced[1], "sync", **of(sim))
+        done = run_here(synced[1], "sync", **of(sim))
     finally:
         sim.brokerage.faults.clear()
     assert done.returncode == 1

@@ -112,9 +112,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def monolith(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monolith]:
-    """`make monolith` on three weeks of history, ended with Ctrl-C after the session: nothing of it is left then."""
+    """`make monolith` on three weeks of history, ended with Ctrl-C after the file: nothing of it is left then."""
     folder, port, dagster_port = tmp_path_factory.mktemp("monolith"), free_port(), free_port()
     first, log = new_york_day(datetime.now(UTC)) - timedelta(days=21), folder / "log"
     command = [sys.executable, str(EXAMPLE / "run.py"), "--port", str(port), "--dagster-port", str(dagster_port)]

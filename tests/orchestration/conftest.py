@@ -5,7 +5,7 @@ A still clock, because a test that says "nothing is written" must not be met by 
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,15 @@ def launch(environment: Simulator, instance: dg.DagsterInstance) -> Launcher:
     return Launcher(instance)
 
 
+@pytest.fixture
+def tables(tmp_path: Path, _migrated_file: Path, keep_open: Callable[[Path], object]) -> None:
+    """The tables are made already, and empty."""
+    path = tmp_path / "data" / "warehouse.duckdb"
+    path.parent.mkdir()
+    shutil.copy(_migrated_file, path)
+    keep_open(path)
+
+
 @pytest.fixture(scope="session")
 def synced_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The DuckDB file after one good run of every asset: the same for every brokerage with these books."""
@@ -138,10 +147,12 @@ def synced_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def synced(launch: Launcher, tmp_path: Path, synced_file: Path) -> Launcher:
+def synced(launch: Launcher, tmp_path: Path, synced_file: Path, keep_open: Callable[[Path], object]) -> Launcher:
     """The tables are as the brokerage says."""
-    (tmp_path / "data").mkdir()
-    shutil.copy(synced_file, tmp_path / "data" / "warehouse.duckdb")
+    path = tmp_path / "data" / "warehouse.duckdb"
+    path.parent.mkdir()
+    shutil.copy(synced_file, path)
+    keep_open(path)
     return launch
 
 

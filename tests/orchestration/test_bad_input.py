@@ -41,6 +41,12 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.fixture
+def keep_open() -> Callable[[Path], object]:
+    """Keep no file open: here it is the file itself that is held, damaged or forbidden."""
+    return lambda _: None
+
+
+@pytest.fixture
 def said(synced: Launcher) -> Iterator[Callable[..., str]]:
     """Launches `transactions` of today, which must fail; returns the sentence. The tables are as before afterwards."""
     url = os.environ["TASTY_WAREHOUSE_URL"]

@@ -23,6 +23,7 @@ def logins(sim: Simulator) -> int:
     return sum(path == "/oauth/token" for _, path, _ in sim.requests)
 
 
+@pytest.mark.usefixtures("tables")
 def test_one_account_that_fails_is_named_and_the_others_are_committed(environment: Simulator, launch: Launcher) -> None:
     environment.brokerage.faults.add(Fault("not_permitted", path=f"{FIRST}/(transactions|positions)"))
     result = launch("positions", "balances", "transactions")
@@ -45,6 +46,7 @@ def test_one_account_that_fails_is_named_and_the_others_are_committed(environmen
     }
 
 
+@pytest.mark.usefixtures("tables")
 def test_a_failed_run_marks_no_day_as_materialized(environment: Simulator, launch: Launcher) -> None:
     environment.brokerage.faults.add(Fault("not_permitted", path=f"{FIRST}/transactions"))
     assert not launch("transactions").success

@@ -46,21 +46,25 @@ def sim(shared_sim: Simulator) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def warehouse(sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+def warehouse(
+    request: pytest.FixtureRequest,
+    sim: Simulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    keep_open: Callable[[Path], object],
+) -> Warehouse:
     """A warehouse with the connections of alice and bob; the environment has the application's secret alone."""
-    return connect_both(sim, tmp_path, monkeypatch)
+    folder: Path = request.getfixturevalue("synced_folder" if "synced" in request.fixturenames else "connected_folder")
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    keep_open(tmp_path / "data" / "warehouse.duckdb")
+    return use(sim, tmp_path, monkeypatch)
 
 
-def connect_both(sim: Simulator, folder: Path, patch: pytest.MonkeyPatch) -> Warehouse:
+def use(sim: Simulator, folder: Path, patch: pytest.MonkeyPatch) -> Warehouse:
     point_at(sim, f"duckdb:///{folder}/data/warehouse.duckdb", patch)
     patch.delenv("TT_REFRESH")
     patch.setenv("TASTY_SEALING_KEYS", str(folder / "keys"))
-    made = open_warehouse(os.environ["TASTY_WAREHOUSE_URL"])
-    made.migrate()
-    connections.make_key(made, folder / "keys")
-    for name in ("alice", "bob"):
-        connections.add(made, name, Secrets(sim.logins[name]), owner=f"user-{name}")
-    return made
+    return open_warehouse(os.environ["TASTY_WAREHOUSE_URL"])
 
 
 @pytest.fixture
@@ -69,19 +73,32 @@ def launch(warehouse: Warehouse, instance: dg.DagsterInstance) -> Launcher:
 
 
 @pytest.fixture(scope="module")
-def synced_folder(shared_sim: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the warehouse after one good run of every asset, and its keys."""
+def connected_folder(shared_sim: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a warehouse that knows both connections and has read nothing yet, and its keys."""
+    folder = tmp_path_factory.mktemp("connected")
+    with pytest.MonkeyPatch.context() as patch:
+        made = use(shared_sim, folder, patch)
+        made.migrate()
+        connections.make_key(made, folder / "keys")
+        for name in ("alice", "bob"):
+            connections.add(made, name, Secrets(shared_sim.logins[name]), owner=f"user-{name}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def synced_folder(shared_sim: Simulator, connected_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after one good run of every asset."""
     folder = tmp_path_factory.mktemp("synced")
+    shutil.copytree(connected_folder, folder, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        connect_both(shared_sim, folder, patch)
+        use(shared_sim, folder, patch)
         assert Launcher(instance)(*ASSETS).success
     return folder
 
 
 @pytest.fixture
-def synced(warehouse: Warehouse, launch: Launcher, tmp_path: Path, synced_folder: Path) -> Launcher:
+def synced(launch: Launcher) -> Launcher:
     """Both logins are synchronised."""
-    shutil.copytree(synced_folder, tmp_path, dirs_exist_ok=True)
     return launch
 
 

@@ -49,6 +49,7 @@ def test_all_assets_materialize_together_and_hold_what_the_brokerage_holds(
     assert len(stored("balances")) == len(numbers)
 
 
+@pytest.mark.usefixtures("tables")
 def test_a_range_is_one_run_that_marks_each_day_with_its_rows(launch: Launcher) -> None:
     result = launch("transactions")
     assert result.success
@@ -85,6 +86,7 @@ def test_the_definitions_describe_every_column_before_anything_ran(launch: Launc
         ]
 
 
+@pytest.mark.usefixtures("tables")
 def test_positions_alone_publish_the_balances_that_belong_to_them(launch: Launcher) -> None:
     result = launch("positions")
     assert result.success
@@ -129,6 +131,7 @@ def test_a_dry_run_of_an_empty_warehouse_makes_no_tables(launch: Launcher) -> No
     assert "no tables yet" in str(told["transactions"].description)
 
 
+@pytest.mark.usefixtures("tables")
 def test_the_run_config_chooses_the_accounts(environment: Simulator, launch: Launcher) -> None:
     first, second = (each["account-number"] for each in environment.brokerage.accounts())
     chosen = {"accounts": [second]}
@@ -154,6 +157,7 @@ def test_verified_totals_find_a_row_that_was_booked_before_every_lookback(
     assert late in {row["transaction_id"] for row in stored("transactions")}
 
 
+@pytest.mark.usefixtures("tables")
 def test_a_part_of_the_history_marks_only_its_days(launch: Launcher) -> None:
     start, end = first_day() + timedelta(days=2), first_day() + timedelta(days=6)
     assert launch("transactions", days=(start, end)).success

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -24,6 +24,12 @@ IMPATIENT = {
     "broker": BrokerResource(retry_budget_seconds=0),
     "warehouse": WarehouseResource(wait_seconds=1),
 }
+
+
+@pytest.fixture
+def keep_open() -> Callable[[Path], object]:
+    """Keep no file open: here it counts what is in the files after each run."""
+    return lambda _: None
 
 
 def runs(launch: Launcher, sim: Simulator) -> Iterator[dg.ExecuteInProcessResult]:

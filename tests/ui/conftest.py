@@ -1,6 +1,6 @@
 """`tasty-pipeline dev` in a folder of its own, asked through GraphQL as the UI asks it.
 
-One server for the session: it takes ten seconds to come up. TASTY_TEST_DAYS is the length of its history (40); with
+One server for the file: it takes ten seconds to come up. TASTY_TEST_DAYS is the length of its history (40); with
 1830 the same tests backfill five years.
 """
 
@@ -82,6 +82,14 @@ class Ui:
         )
         return [run["runId"] for run in found["runsOrError"]["results"]]
 
+    def under_way(self) -> bool:
+        """Whether any run has not ended."""
+        found = self.ask(
+            "query($f: RunsFilter) { runsOrError(filter: $f) { ... on Runs { results { runId } } } }",
+            f={"statuses": ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]},
+        )
+        return bool(found["runsOrError"]["results"])
+
     def materialize(self, *assets: str, **tags: str) -> str:
         """Press 'Materialize', with tags (`_` for `/`) where the launchpad gives some; returns the run's id."""
         selector = {
@@ -155,9 +163,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    """The UI on a simulated brokerage, ended with all its processes after the session."""
+    """The UI on a simulated brokerage, ended with the file: its processes would go on looking for work."""
     folder, port = tmp_path_factory.mktemp("dev"), _free_port()
     first = new_york_day(datetime.now(UTC)) - timedelta(days=DAYS - 1)
     environment = {name: value for name, value in os.environ.items() if name not in {*VARIABLES, "DAGSTER_HOME"}}
@@ -202,10 +210,7 @@ def _opened(dev: "subprocess.Popen[bytes]", port: int, log: Path, folder: Path) 
     pytest.fail(f"the UI did not open:\n{log.read_text()}")
 
 
-# The backfill daemon looks every thirty seconds: the fixtures below are in such an order that others use the wait.
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def launched(ui: Ui) -> str:
     """A backfill of the whole history, launched as the UI does."""
     answer = ui.backfill(ui.days())
@@ -213,7 +218,7 @@ def launched(ui: Ui) -> str:
     return str(answer["backfillId"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def refused(ui: Ui, launched: str) -> str:
     """A run that failed because the broker refused an account."""
     ui.control("faults", kind="not_permitted", path="5WT00702/positions")
@@ -225,7 +230,7 @@ def refused(ui: Ui, launched: str) -> str:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def history(ui: Ui, launched: str, refused: str) -> str:
     """The one run of that backfill; it has ended well."""
     (run,) = ui.until(lambda: ui.runs_of(launched), "the backfill's run")
@@ -234,8 +239,9 @@ def history(ui: Ui, launched: str, refused: str) -> str:
     return str(run)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def repeated(ui: Ui, history: str) -> tuple[str, dict[str, list[dict[str, Any]]]]:
     """The same backfill launched again, and what the tables held before it."""
+    ui.until(lambda: not ui.under_way(), "the end of what a trade started")
     before = {name: ui.stored(name) for name in HISTORY}
     return str(ui.backfill(ui.days())["backfillId"]), before

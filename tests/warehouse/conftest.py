@@ -94,6 +94,12 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def keep_open() -> Callable[[Path], object]:
+    """Keep no file open: here it counts that what was written is in the file once it is closed."""
+    return lambda _: None
+
+
 @pytest.fixture(scope="session")
 def two_users(postgres_url: str) -> Iterator[str]:
     """A database with two users and a row of everything, for tests that leave it as it is."""
