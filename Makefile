@@ -48,8 +48,8 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Three workers on two cores, a file each at a time: half of the tests wait for a server, a daemon or a browser. In their
-# own order: reordered, those that wait longest would all come last.
+# Three workers on two cores, a file each at a time: half of the tests wait for a server, a daemon or a browser. In the
+# order of tests/conftest.py: reordered by their number, the files that wait longest would all come last.
 test: check
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 

@@ -134,7 +134,7 @@ async def test_an_account_that_trades_on_all_the_time_is_read_in_two_passes(conf
     with simulated(**MANY) as (simulator, account):
         before = truth(simulator, account)
         simulator.brokerage.trade_every_request(1)
-        async with broker_of(simulator, config) as broker:
+        async with broker_of(simulator, config, in_flight=1) as broker:  # one after the other: the counts come in time
             read = await broker.transactions(account, FIRST, LAST)
         # the whole and a day; two passes, and a count before and after the second
         assert reads(simulator) == 2 + 2 * len(read.windows) + 2

@@ -313,7 +313,7 @@ def test_the_token_of_a_check_serves_the_next_run(keyed: Tell) -> None:
     login = connections.login_of(connections.find_connection(warehouse(), settings, "alice"), settings)
     kept = connections.kept_token(login)
     assert kept is not None
-    assert kept.expires_at - NOW < timedelta(minutes=20)
+    assert kept.expires_at - datetime.now(UTC) < timedelta(minutes=20)
 
 
 @ONE_DATABASE

@@ -1,7 +1,7 @@
 """What came of a login is remembered, refused or active: only what differs, and only of the same credentials."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -22,7 +22,7 @@ from tasty_pipeline.core.sealing import Secrets
 from tasty_pipeline.core.settings import Settings
 from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
 
-from .stored import ALICE, BOB, NOW, REFUSAL, login, row, rows, versions
+from .stored import ALICE, BOB, REFUSAL, login, row, rows, versions
 
 
 def test_a_digest_tells_logins_apart_and_is_no_credential(settings: Settings, warehouse: Warehouse) -> None:
@@ -51,7 +51,7 @@ def test_a_refused_login_is_not_tried_again_until_it_changes(keyed: Warehouse, s
     assert f"connections check {name}" in stands.remedy
     stored = row(keyed, name)
     assert (stored["state"], stored["state_reason"]) == (NEEDS_REAUTHORISATION, REFUSAL.what)
-    assert stored["state_changed_at"] - NOW < timedelta(minutes=5)
+    assert datetime.now(UTC) - stored["state_changed_at"] < timedelta(minutes=5)
     # the other one is not concerned
     assert refused_before(login(keyed, settings, "alice" if name == DEFAULT else DEFAULT)) is None
     mark_active(keyed, login(keyed, settings, name))
@@ -87,7 +87,7 @@ def test_what_came_of_credentials_that_changed_meanwhile_is_forgotten(
     connections.add(keyed, "alice", BOB, owner="1")
     before = row(keyed, "alice")
     mark_refused(keyed, old, REFUSAL) if outcome == "refused" else mark_active(keyed, old)
-    connections.keep_token(keyed, old, AccessToken("canary-old", NOW + timedelta(minutes=9)))
+    connections.keep_token(keyed, old, AccessToken("canary-old", datetime.now(UTC) + timedelta(minutes=9)))
     assert row(keyed, "alice") == before
     assert rows(keyed, schema.access_tokens) == []
     connections.disconnect(keyed, "alice")
@@ -123,7 +123,7 @@ def test_a_refusal_is_remembered_even_before_there_are_tables(warehouse_url: str
     warehouse = open_warehouse(warehouse_url)
     own = login(warehouse, settings)
     mark_active(warehouse, own)
-    connections.keep_token(warehouse, own, AccessToken("canary", NOW + timedelta(minutes=9)))
+    connections.keep_token(warehouse, own, AccessToken("canary", datetime.now(UTC) + timedelta(minutes=9)))
     assert warehouse.version() is None
     mark_refused(warehouse, own, REFUSAL)
     assert refused_before(login(warehouse, settings)) is not None
@@ -132,7 +132,7 @@ def test_a_refusal_is_remembered_even_before_there_are_tables(warehouse_url: str
 @pytest.mark.parametrize("name", [DEFAULT, "alice"])
 def test_the_same_outcome_again_writes_nothing(keyed: Warehouse, settings: Settings, name: str) -> None:
     connections.add(keyed, "alice", ALICE, owner="1")
-    token = AccessToken("canary-access", NOW + timedelta(minutes=9))
+    token = AccessToken("canary-access", datetime.now(UTC) + timedelta(minutes=9))
     written = versions(keyed)
     for mark in (lambda each: mark_refused(keyed, each, REFUSAL), lambda each: mark_active(keyed, each)):
         mark(login(keyed, settings, name))

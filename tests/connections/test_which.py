@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tasty_pipeline.core.errors import ConfigurationError
 from tasty_pipeline.core.settings import Settings
 from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
 
-from .stored import ALICE, BOB, NOW, REFUSAL, change, login, rows
+from .stored import ALICE, BOB, REFUSAL, change, login, rows
 
 
 def test_without_anything_stored_the_environments_own_is_the_only_one(warehouse: Warehouse, settings: Settings) -> None:
@@ -141,7 +141,7 @@ def test_no_repr_and_no_table_shows_credentials(keyed: Warehouse, settings: Sett
     connections.add(keyed, "bob", BOB, owner="2")
     bob = login(keyed, settings, "bob")
     mark_refused(keyed, bob, REFUSAL)
-    connections.keep_token(keyed, bob, AccessToken("canary-access", NOW + timedelta(minutes=9)))
+    connections.keep_token(keyed, bob, AccessToken("canary-access", datetime.now(UTC) + timedelta(minutes=9)))
     bob = login(keyed, settings, "bob")
     shown = [repr(bob), str(bob), repr(bob.connection), repr(live_connections(keyed, settings)), bob.digest]
     shown += [repr(rows(keyed, table)) for table in (schema.connections, schema.access_tokens, schema.sealing_keys)]
