@@ -219,9 +219,10 @@ def test_a_few_rows_more_do_not_write_a_large_file_anew_but_a_log_that_every_rea
     assert log.stat().st_size < 100_000
     assert len(stored(warehouse_at(file))) == 9_003
     assert python(COUNT_ELSEWHERE, file).communicate(timeout=30) == ("9003\n", "")
-    merged(warehouse_at(file), _large(transaction, 10_000, 400))
+    merged(warehouse_at(file), _large(transaction, 10_000, 1_500))
+    merged(warehouse_at(file), [transaction(9_004)])
     assert not log.exists()
-    assert len(stored(warehouse_at(file))) == 9_403
+    assert len(stored(warehouse_at(file))) == 10_504
 
 
 def test_a_large_file_beside_the_log_of_another_moment_is_an_error_and_stays_as_it_is(
@@ -230,8 +231,9 @@ def test_a_large_file_beside_the_log_of_another_moment_is_an_error_and_stays_as_
     log = file.with_name(f"{file.name}.wal")
     merged(warehouse_at(file), _large(transaction, 0, 9_000))
     backup = file.read_bytes()
-    merged(warehouse_at(file), _large(transaction, 10_000, 400))
-    merged(warehouse_at(file), [transaction(1)])
+    merged(warehouse_at(file), _large(transaction, 10_000, 1_500))
+    for number in (20_001, 20_002):  # the first brings the log into the file, the second begins another
+        merged(warehouse_at(file), [transaction(number)])
     file.write_bytes(backup)
     with pytest.raises(WarehouseUnavailableError, match=r"\.wal beside it are not of one moment.*move the \.wal away"):
         warehouse_at(file).version()

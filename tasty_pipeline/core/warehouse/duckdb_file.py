@@ -4,8 +4,8 @@ DuckDB lets one process at a time open a file for writing, and while it does nob
 open only inside `opened`, which closes it whatever happens: dagster-duckdb's own context manager does not when its
 body raises, and the file then stays locked for every other process until the garbage collector comes by.
 
-A small file holds everything whenever it is closed. Beside a large one a log of up to a megabyte may stand, `NAME.wal`:
-what was committed last. The two belong together; every DuckDB that opens the file reads both.
+A small file holds everything whenever it is closed. Beside a large one a log of up to four megabytes may stand,
+`NAME.wal`: what was committed last. The two belong together; every DuckDB that opens the file reads both.
 """
 
 import os
@@ -37,8 +37,9 @@ DUCKDB_CONFIG: dict[str, str | bool | int | float | list[str]] = {"custom_user_a
 STORAGE = "STORAGE_VERSION 'v1.5.0'"
 # Closing writes the last 122,880 rows of every changed table anew, however few have come: in a file of this size that
 # takes longer than the rest of a small sync. What has come stays in the log beside it then, until that is worth it.
+# DuckDB takes ten rows of all columns for more than one megabyte when it decides that.
 _LARGE = 16 * 2**20
-_LOG_BESIDE = "PRAGMA disable_checkpoint_on_shutdown; SET wal_autocheckpoint = '1MiB'"
+_LOG_BESIDE = "PRAGMA disable_checkpoint_on_shutdown; SET wal_autocheckpoint = '4MiB'"
 # the last is what two threads of one process get that open it at the same moment
 _HELD = ("Could not set lock", "different configuration than existing connections", "Unique file handle conflict")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
