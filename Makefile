@@ -64,10 +64,12 @@ $(VENV)-bench/.ready: benchmarks/peers.txt
 	@$(VENV)-bench/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r $<
 	@touch $@
 
-# over an hour; less with SIZES="1000 10000", DATABASES=duckdb, SCENARIOS="fresh unchanged", LATENCIES=0, REPEAT=1
+# over an hour; less with SIZES="1000 10000" (then without the ten million rows at the end), DATABASES=duckdb,
+# SCENARIOS="fresh unchanged", LATENCIES=0, REPEAT=1
 bench: $(VENV)/.dev $(VENV)-bench/.ready
 	$(BIN)/python benchmarks/bench.py $(if $(SIZES),--sizes $(SIZES)) $(if $(DATABASES),--databases $(DATABASES)) \
 		$(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(LATENCIES),--latencies $(LATENCIES)) $(if $(REPEAT),--repeat $(REPEAT))
+	$(if $(SIZES),,$(BIN)/python benchmarks/growth.py)
 
 # uv only writes the files here; nothing else of it is needed
 lock:

@@ -74,6 +74,8 @@ Where the time of the missed ones goes, as far as it is known:
 - *Latency*: two passes of 67 windows, 8 at a time, and a load that begins when the last answer is there.
 - *A limit of requests*: a first sync asks 139 times, where reading each page once takes 50.
 - *A million rows into Postgres*: half of the time is the server's, with its indexes.
+- *Ten million rows, DuckDB*: before a row is inserted the index of the key is read whole, which is the second, and the
+  memory, of a small sync there.
 - *Five years*: the rest of the run has become so small that our part, which has become smaller too, is a large share.
 """
 
