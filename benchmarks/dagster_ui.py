@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from tasty_pipeline.cli.processes import free_port
 
 PATIENCE_SECONDS = 900.0
 _LAUNCH = """mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
@@ -91,9 +92,7 @@ def until(done: Callable[[], Any], what: str) -> Any:
 @contextlib.contextmanager
 def opened(folder: Path, environment: Mapping[str, str]) -> Iterator[Ui]:
     """Run `tasty-pipeline dev` in a folder, and end it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "tasty_pipeline.cli", "dev", "--port", str(port)]
     with (
         (folder / "dev.log").open("w") as log,

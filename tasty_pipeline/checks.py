@@ -69,12 +69,12 @@ def _checks(table: sa.Table, asked: Mapping[str, Audit]) -> dg.AssetChecksDefini
         can_subset=True,
     )
     def checks(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
-        chosen = {key.name for key in context.selected_asset_check_keys}
+        chosen, window = {key.name for key in context.selected_asset_check_keys}, _window(context)
         try:
             store = warehouse.open()
             store.migrate()
             with store.read() as reader:
-                findings = {name: asked[name](reader, _window(context)) for name in asked if name in chosen}
+                findings = {name: asked[name](reader, window) for name in asked if name in chosen}
         except TastyError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
         for name, finding in findings.items():

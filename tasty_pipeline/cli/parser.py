@@ -1,6 +1,9 @@
 """What the command line takes. Nothing here imports what the commands need: `--help` answers at once."""
 
 import argparse
+from datetime import date
+
+from tasty_pipeline.core.errors import ConfigurationError
 
 
 def build_parser(description: str | None) -> argparse.ArgumentParser:
@@ -25,6 +28,14 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
     _connections(commands.add_parser("connections", help="store logins, show them, try them, end them"))
     commands.add_parser("simulate", help="run the simulated brokerage alone (see simulate --help)")
     return parser
+
+
+def day_given(option: str, text: str) -> date:
+    """Return the day that an option names; raises `ConfigurationError` for what is none."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"{option} {text!r} is not a date.", "write it as YYYY-MM-DD.") from None
 
 
 def _sync(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasty_pipeline.cli.parser import day_given
 from tasty_pipeline.core.errors import ConfigurationError
 from tasty_pipeline.core.settings import Settings
 from tasty_pipeline.core.tradingdays import NEW_YORK, new_york_day
@@ -28,10 +29,7 @@ def wanted(settings: Settings) -> bool:
 
 def first_day(text: str | None) -> date:
     """Return the first day that `--from` names; raises `ConfigurationError` for what is no day of the past."""
-    try:
-        day = date.fromisoformat(text) if text else START
-    except ValueError:
-        raise ConfigurationError(f"--from {text!r} is not a date.", "write it as YYYY-MM-DD.") from None
+    day = day_given("--from", text) if text else START
     if day > new_york_day(datetime.now(UTC)):
         raise ConfigurationError(f"--from {day} lies in the future.", "give a day of the past.")
     return day

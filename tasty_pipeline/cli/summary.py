@@ -18,15 +18,7 @@ REJECTED = "rejected"
 _COUNTED = {**WORK, REJECTED: "rows_rejected", "requests": "requests", "retries": "retries"}
 _WRITTEN = ("new", "changed", "removed")
 # what the metadata of a dry run's observation calls the same
-_OBSERVED = {
-    "read": "rows read",
-    "new": "rows inserted",
-    "changed": "rows updated",
-    "removed": "rows removed",
-    REJECTED: "rows rejected",
-    "requests": "requests",
-    "retries": "retries",
-}
+_OBSERVED = {name: column.replace("_", " ") for name, column in _COUNTED.items()}
 Counts = Mapping[str, Mapping[str, int]]
 
 
@@ -52,13 +44,15 @@ def summarize(
 ) -> None:
     """Print everything; `following` are the lines that say what to do next."""
     checks, dry = result.get_asset_check_evaluations(), _dry_run(result)
-    totals = Totals(dry or _logged(warehouse, result.run_id), _rows(warehouse))
+    with warehouse.read() as reader:
+        totals = Totals(dry or _logged(reader, result.run_id), _rows(reader))
+        verdict = _verdict(reader, result, checks)
     console.print()
     console.print(_table(totals, checks, dry=bool(dry)))
     passed = sum(check.passed for check in checks)
     lines = [
         "",
-        *_verdict(warehouse, result, checks),
+        *verdict,
         f"[bold]Written[/]   {'0 rows: a dry run' if dry else f'{totals.sum(*_WRITTEN):,} rows by this run'}",
         f"[bold]Requests[/]  {totals.sum('requests')} ({totals.sum('retries')} repeated)",
         f"[bold]Checks[/]    {f'{passed} of {len(checks)} passed' if checks else 'not asked'}",
@@ -75,12 +69,11 @@ def _failed(check: dg.AssetCheckEvaluation) -> bool:
     return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
 
 
-def _logged(warehouse: Warehouse, run_id: str) -> Counts:
+def _logged(reader: Reader, run_id: str) -> Counts:
     log = schema.sync_log
     sums = [sa.func.sum(log.c[column]).label(name) for name, column in _COUNTED.items()]
     asked = sa.select(log.c.table_name, *sums).where(log.c.run_id == run_id).group_by(log.c.table_name)
-    with warehouse.read() as reader:
-        return {row["table_name"]: {name: int(row[name]) for name in _COUNTED} for row in reader.rows(asked)}
+    return {row["table_name"]: {name: int(row[name]) for name in _COUNTED} for row in reader.rows(asked)}
 
 
 def _dry_run(result: dg.ExecuteInProcessResult) -> Counts:
@@ -93,9 +86,8 @@ def _dry_run(result: dg.ExecuteInProcessResult) -> Counts:
     }
 
 
-def _rows(warehouse: Warehouse) -> Mapping[str, int]:
-    with warehouse.read() as reader:
-        return {name: publish.count_live(reader, table) for name, table in schema.MIRRORED.items()}
+def _rows(reader: Reader) -> Mapping[str, int]:
+    return {name: publish.count_live(reader, table) for name, table in schema.MIRRORED.items()}
 
 
 def _table(totals: Totals, checks: Sequence[dg.AssetCheckEvaluation], *, dry: bool) -> Table:
@@ -112,14 +104,11 @@ def _table(totals: Totals, checks: Sequence[dg.AssetCheckEvaluation], *, dry: bo
     return table
 
 
-def _verdict(
-    warehouse: Warehouse, result: dg.ExecuteInProcessResult, checks: Sequence[dg.AssetCheckEvaluation]
-) -> list[str]:
+def _verdict(reader: Reader, result: dg.ExecuteInProcessResult, checks: Sequence[dg.AssetCheckEvaluation]) -> list[str]:
     lines = []
     complete = [check.passed for check in checks if check.check_name == "complete"]
     if result.success and complete and all(complete):
-        with warehouse.read() as reader:
-            proven = _proven(reader)
+        proven = _proven(reader)
         span = f"{proven['first']} to {proven['last']}"
         lines.append(
             f"[bold green]Proven[/]    {proven['days']:,} days of accounts' transactions, {span}, all complete"

@@ -11,6 +11,7 @@ from tasty_pipeline.assets.config import HistoryConfig, SyncConfig
 from tasty_pipeline.assets.partitions import days_of
 from tasty_pipeline.cli import simulated
 from tasty_pipeline.cli.home import prepare_home
+from tasty_pipeline.cli.parser import day_given
 from tasty_pipeline.cli.running import run_history
 from tasty_pipeline.cli.summary import ended_well, summarize
 from tasty_pipeline.core.errors import ConfigurationError
@@ -44,22 +45,15 @@ def _days(options: argparse.Namespace, settings: Settings) -> tuple[date, date]:
     if options.all:
         start = first
     elif options.start:
-        start = _day("--from", options.start)
+        start = day_given("--from", options.start)
     elif options.end:
         raise ConfigurationError("--to is given without --from.", "say both ends, or neither for the last days.")
     else:
         start = max(first, today - LOOKBACK)
-    end = _day("--to", options.end) if options.end else today
+    end = day_given("--to", options.end) if options.end else today
     if start > end:
         raise ConfigurationError(f"The days begin on {start} and end on {end}.", "choose a first day before the last.")
     return days_of(dg.PartitionKeyRange(start.isoformat(), end.isoformat()))
-
-
-def _day(option: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"{option} {text!r} is not a date.", "write it as YYYY-MM-DD.") from None
 
 
 def _config(options: argparse.Namespace) -> dg.RunConfig:

@@ -125,10 +125,14 @@ def launch(environment: Simulator, instance: dg.DagsterInstance) -> Launcher:
 @pytest.fixture
 def tables(tmp_path: Path, _migrated_file: Path, keep_open: Callable[[Path], object]) -> None:
     """The tables are made already, and empty."""
-    path = tmp_path / "data" / "warehouse.duckdb"
+    keep_open(_put(_migrated_file, tmp_path))
+
+
+def _put(file: Path, folder: Path) -> Path:
+    """Copy a DuckDB file to where the project in a folder looks for it."""
+    path = folder / "data" / "warehouse.duckdb"
     path.parent.mkdir()
-    shutil.copy(_migrated_file, path)
-    keep_open(path)
+    return Path(shutil.copy(file, path))
 
 
 @pytest.fixture(scope="session")
@@ -149,10 +153,7 @@ def synced_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def synced(launch: Launcher, tmp_path: Path, synced_file: Path, keep_open: Callable[[Path], object]) -> Launcher:
     """The tables are as the brokerage says."""
-    path = tmp_path / "data" / "warehouse.duckdb"
-    path.parent.mkdir()
-    shutil.copy(synced_file, path)
-    keep_open(path)
+    keep_open(_put(synced_file, tmp_path))
     return launch
 
 
