@@ -139,7 +139,8 @@ class Ledger:
             day = self.valued_on()
             closed = at(day, close_hour(day))
             updated = max(filter(None, (archive.last_written, closed)))
-            return statements.current(self._balance(account, archive.totals(), day), day, updated)
+            today = new_york_date(self.clock.now())  # also of a balance that has not changed for days
+            return statements.current(self._balance(account, archive.totals(), day), today, updated)
 
     def _balance(self, account: str, sums: Sums, day: date) -> dict[str, Any]:
         margin = self.holder(account).persona.margin

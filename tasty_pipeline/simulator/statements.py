@@ -169,7 +169,7 @@ _ALWAYS_ZERO = (
 
 
 def current(data: dict[str, Any], day: date, updated: datetime) -> dict[str, Any]:
-    """Turn the shared keys into a current balance."""
+    """Turn the shared keys into the current balance of a day."""
     net, maintenance = Decimal(data["net-liquidating-value"]), Decimal(data["maintenance-requirement"])
     return data | {
         "snapshot-date": day.isoformat(),

@@ -153,6 +153,7 @@ async def test_snapshots_of_many_years_are_read_in_windows_without_the_current_b
             if asked.query["start-date"] <= row["snapshot-date"] <= asked.query["end-date"]
         ]
         current = {"account-number": "A1", "currency": "USD", "snapshot-date": str(FIRST), "cash-balance": "1.0"}
+        current |= {"updated-at": f"{FIRST}T15:00:00.000+00:00"}
         return [*found, current] if asked.query["end-date"] >= str(FIRST) else found
 
     async with loopback(served(select, 200)) as server, connect(credentials, config(server.url)) as broker:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -202,20 +202,22 @@ def test_a_snapshot_is_known_by_account_currency_day_and_time_good_or_bad() -> N
         assert key_of(table, {key: value for key, value in SNAPSHOT.items() if key != name})[0] == "no key"
 
 
+CURRENT = {
+    "account-number": "A1",
+    "currency": "USD",
+    "snapshot-date": "2026-01-01",
+    "updated-at": "2026-01-02T15:00:00Z",
+}
+LOST = {key: value for key, value in SNAPSHOT.items() if key != "time-of-day"}
+
+
 @pytest.mark.parametrize(
-    ("days", "others", "rejected"),
-    [
-        ([date(2026, 1, 2)], 1, 0),
-        ([date(2026, 1, 1)], 0, 1),
-        ([date(2026, 1, 2), date(2026, 1, 2)], 0, 2),
-    ],
-    ids=["newest", "older", "two"],
+    ("items", "others", "rejected"),
+    [([CURRENT], 1, 0), ([LOST], 0, 1), ([LOST | {"updated-at": None}], 0, 1), ([CURRENT, LOST], 0, 2)],
+    ids=["it", "a snapshot", "a snapshot with a null", "both"],
 )
-def test_only_one_balance_newer_than_all_snapshots_is_the_current_one(
-    days: list[date], others: int, rejected: int
+def test_only_one_balance_that_says_when_it_was_updated_is_the_current_one(
+    items: list[dict[str, Any]], others: int, rejected: int
 ) -> None:
-    table = schema.balance_snapshots
-    rows = payloads.parse(table, [SNAPSHOT]).table
-    lost = [{"account-number": "A1", "currency": "USD", "snapshot-date": str(day)} for day in days]
-    found = contents.with_lost_snapshots(table, rows, [], lost)
+    found = contents.with_lost_snapshots(schema.balance_snapshots, [], items)
     assert (found[1], len(found[0])) == (others, rejected)

@@ -75,18 +75,15 @@ def _is_other(table: sa.Table, item: Item) -> bool:
 
 
 def with_lost_snapshots(
-    table: sa.Table, rows: pa.Table, rejected: Sequence[Rejected], others: Sequence[Item]
+    table: sa.Table, rejected: Sequence[Rejected], others: Sequence[Item]
 ) -> tuple[tuple[Rejected, ...], int]:
     """Return the bad rows of a list, and how many of its items are no rows.
 
-    The current balance is one, and newer than every snapshot. Anything else without a time of day is a snapshot that
-    lost it: the judge rejects it, and while it stands nothing counts as gone.
+    The current balance is one: it says when it was last updated, as no snapshot does (recorded answers, and the fields
+    of the two in the official API description). Anything else without a time of day is a snapshot that lost it: the
+    judge rejects it, and while it stands nothing counts as gone.
     """
-    if not others:
-        return tuple(rejected), 0
-    newest = str(pc.max(rows["snapshot_date"]).as_py() or "")
-    days = [newest, *(str(bad.payload.get("snapshot-date")) for bad in rejected)]
-    if len(others) == 1 and all(str(others[0].get("snapshot-date")) >= day for day in days):
+    if len(others) == 1 and others[0].get("updated-at") is not None:
         return tuple(rejected), 1
     return (*rejected, *payloads.parse(table, others).rejected), 0
 

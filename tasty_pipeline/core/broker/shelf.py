@@ -89,7 +89,7 @@ class Shelf:
 
     def one_page(self, span: Span, page: Page) -> Reading | str:
         """Put the window away if this single page proves it; otherwise return what is wrong with it, in words."""
-        rejected, others = contents.with_lost_snapshots(self.table, page.rows, page.rejected, page.others)
+        rejected, others = contents.with_lost_snapshots(self.table, page.rejected, page.others)
         flaw = proof.flaw_of_one(page, others)
         return flaw or self._put(span, page.rows, rejected, others, [page])
 
@@ -98,7 +98,7 @@ class Shelf:
         rows = pa.concat_tables([page.rows for page in pages])
         bad = [each for page in pages for each in page.rejected]
         rejected, others = contents.with_lost_snapshots(
-            self.table, rows, bad, [each for page in pages for each in page.others]
+            self.table, bad, [each for page in pages for each in page.others]
         )
         distinct = contents.count_distinct(self.table, contents.keys_of(self.table, rows), rejected)
         flaw = proof.flaw_of_many(pages, distinct, others)
