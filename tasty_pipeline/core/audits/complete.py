@@ -103,7 +103,11 @@ def _unproven(reader: Reader, table: sa.Table) -> dict[Key, dict[str, Any]]:
     ends = reader.rows(sa.select(sa.func.min(day).label("first"), sa.func.max(day).label("last")).where(of_table))[0]
     if ends["first"] is None:
         return {}
-    first, last = ends["first"], ends["last"] - timedelta(days=1)
+    log = schema.sync_log
+    asked = reader.scalar(
+        sa.select(sa.func.max(log.c.window_end)).where(log.c.table_name == table.name, log.c.result == "published")
+    )
+    first, last = ends["first"], min(ends["last"], asked or ends["last"]) - timedelta(days=1)
     counted = sa.select(account, sa.func.count().label("days"), sa.func.max(day).label("last"))
     known = {row["account_number"]: row for row in reader.rows(counted.where(of_table, day <= last).group_by(account))}
     accounts, standing_still = schema.accounts, stranded(reader)

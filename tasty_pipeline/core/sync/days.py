@@ -55,7 +55,8 @@ async def _sync_days(sync: Sync, table: sa.Table, account: str, start: date, end
             if not touched:
                 break
             # rows of days outside the window came, went or changed: those days are to be proven too
-            more, touched = await sync_window(book, min(touched), max(touched))
+            today = new_york_day(measured.run.now())  # days after it belong to a window that ends with it
+            more, touched = await sync_window(book, min(*touched, today), min(max(touched), today))
             result = _sum(result, more)
         return replace(result, meter=measured.used())
 
