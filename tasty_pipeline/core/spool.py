@@ -139,7 +139,9 @@ class Spool:
                 # only its owner can enter such a folder
                 self._folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="tasty-rows-")))
             path = self._folder / f"{len(self._files)}.parquet"
-            pq.write_table(whole, path, row_group_size=max(whole.num_rows, 1), **_AS_IT_IS)
+            # opened here: where the disk is full, pyarrow would keep its own file open, and the room with it
+            with pa.OSFile(str(path), "wb") as file:
+                pq.write_table(whole, file, row_group_size=max(whole.num_rows, 1), **_AS_IT_IS)
         except OSError as error:
             raise WarehouseError(
                 f"Rows that wait to be published could not be written to {tempfile.gettempdir()} ({error}).",

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ from tasty_pipeline.core.errors import (
     WarehouseLockedError,
     WarehouseUnavailableError,
 )
-from tasty_pipeline.core.warehouse import DUCKDB_CONFIG, Warehouse, open_warehouse
+from tasty_pipeline.core.warehouse import DUCKDB_CONFIG, Warehouse, duckdb_file, open_warehouse
 
 from .conftest import AllRows, MakeRow, MergeRows, Python
 from .files import full_disk, opens_elsewhere, warehouse_at
@@ -137,6 +138,46 @@ def test_a_file_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_process_left_of_a_new_file_is_no_matter_to_one_with_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    # in a container every start of the pipeline can have one number
+    path.with_name(f"{path.name}.{os.getpid()}.new").write_bytes(b"half")
+    assert open_warehouse(f"duckdb:///{path}").migrate() == migrations.head()
+
+
+KILLED_AFTER_COMMIT = """
+import os, signal, sys, duckdb
+from tasty_pipeline.core.warehouse import open_warehouse
+real = duckdb.DuckDBPyConnection.execute
+def execute(connection, sql, *parameters):
+    done = real(connection, sql, *parameters)
+    if sql == "COMMIT":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+duckdb.DuckDBPyConnection.execute = execute
+open_warehouse(sys.argv[1]).migrate()
+"""
+
+
+def test_a_process_that_is_killed_right_after_it_migrated_leaves_a_file_that_the_next_one_opens(
+    tmp_path: Path, python: Python
+) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    with python(KILLED_AFTER_COMMIT, f"duckdb:///{path}") as process:
+        assert process.wait() == -signal.SIGKILL
+    assert open_warehouse(f"duckdb:///{path}").version() == migrations.head()
+    assert opens_elsewhere(path)
+
+
+def test_a_migration_does_not_wait_in_the_log_beside_a_large_file_where_no_other_program_could_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duckdb_file, "_LARGE", 0)
+    path = tmp_path / "warehouse.duckdb"
+    open_warehouse(f"duckdb:///{path}").migrate()
+    assert opens_elsewhere(path)
+
+
 def test_a_file_made_by_us_is_readable_by_duckdb_1_5_and_so_is_its_copy(file: Path, tmp_path: Path) -> None:
     warehouse_at(file).publish_copy(tmp_path / "copy.duckdb")
     for path in (file, tmp_path / "copy.duckdb"):
@@ -240,6 +281,54 @@ def test_a_large_file_beside_the_log_of_another_moment_is_an_error_and_stays_as_
     assert file.read_bytes() == backup
     log.unlink()
     assert len(stored(warehouse_at(file))) == 9_000
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_file_that_somebody_takes_away_while_it_is_written_to_is_an_error_once(
+    how: str, file: Path, transaction: MakeRow, merged: MergeRows, stored: AllRows
+) -> None:
+    warehouse, backup = warehouse_at(file), file.read_bytes()
+    other = file.with_name("other")
+
+    def write() -> None:
+        with warehouse.write() as writer:
+            writer.insert(TX, [transaction(1)])
+            file.unlink()
+            if how == "replaced":
+                other.write_bytes(backup)
+                other.rename(file)
+
+    with pytest.raises(WarehouseUnavailableError, match=r"removed or replaced while .*leave the file alone"):
+        write()
+    warehouse_at(file).migrate()
+    assert merged(warehouse_at(file), [transaction(2)]).inserted == 1
+    assert [row["transaction_id"] for row in stored(warehouse)] == [2]
+
+
+def test_a_file_that_is_replaced_between_two_transactions_of_a_run_is_an_error_once(
+    file: Path, transaction: MakeRow, merged: MergeRows
+) -> None:
+    warehouse, backup = warehouse_at(file), file.read_bytes()
+    merged(warehouse, [transaction(1)])
+    file.with_name("other").write_bytes(backup)
+    file.with_name("other").rename(file)
+    with pytest.raises(WarehouseUnavailableError, match="removed or replaced"):
+        merged(warehouse, [transaction(2)])
+    assert merged(warehouse, [transaction(2)]).inserted == 1
+
+
+def test_a_log_with_garbage_in_it_is_an_error_and_without_it_the_file_is_as_before(
+    file: Path, transaction: MakeRow, merged: MergeRows, stored: AllRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged(warehouse_at(file), [transaction(1)])
+    monkeypatch.setattr(duckdb_file, "_LARGE", 0)
+    merged(warehouse_at(file), [transaction(2)])
+    log = file.with_name(f"{file.name}.wal")
+    _overwrite(log, log.stat().st_size // 2, b"x" * 50)
+    with pytest.raises(WarehouseUnavailableError, match=r"together with the \.wal.*move the \.wal away"):
+        stored(warehouse_at(file))
+    log.unlink()
+    assert [row["transaction_id"] for row in stored(warehouse_at(file))] == [1]
 
 
 def test_threads_of_one_process_write_after_each_other(

@@ -204,6 +204,16 @@ def test_any_other_failure_of_the_server_tells_its_first_line(postgres_database:
     with pytest.raises(WarehouseError, match="statement timeout") as caught, warehouse.read() as reader:
         reader.scalar(sa.select(sa.func.pg_sleep(5)))
     assert type(caught.value) is WarehouseError
+    assert "raise the role's statement_timeout" in caught.value.remedy
+
+
+def test_a_full_disk_of_the_server_is_named(postgres_database: str, admin: Run) -> None:
+    admin("CREATE FUNCTION public.filled() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE disk_full; END $$")
+    with (
+        pytest.raises(WarehouseError, match=r"no room left on its disk.*make room on the server's disk"),
+        open_warehouse(postgres_database).read() as reader,
+    ):
+        reader.scalar(sa.select(sa.func.public.filled()))
 
 
 def test_a_statement_that_makes_no_sense_is_a_bug_and_not_a_state_of_the_warehouse(postgres_database: str) -> None:

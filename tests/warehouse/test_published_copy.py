@@ -85,6 +85,18 @@ def test_a_copy_that_cannot_be_made_leaves_the_old_one(
     assert opens_elsewhere(file)
 
 
+def test_a_copy_over_which_a_process_was_killed_is_removed_by_the_next_and_nothing_else_is(
+    file: Path, tmp_path: Path
+) -> None:
+    copies, copy = tmp_path / "published", tmp_path / "published" / "[1] copy.duckdb"
+    copies.mkdir()
+    dead, others = f"{copy.name}.0123456789ab.unfinished", "other.duckdb.0123456789ab.unfinished"
+    for name in (dead, f"{dead}.wal", others):
+        (copies / name).write_bytes(b"half")
+    warehouse_at(file).publish_copy(copy)
+    assert sorted(path.name for path in copies.iterdir()) == [copy.name, others]
+
+
 def test_a_copy_over_the_warehouse_itself_is_refused(file: Path) -> None:
     with pytest.raises(ConfigurationError, match="another path"):
         warehouse_at(file).publish_copy(file.parent / "." / file.name)

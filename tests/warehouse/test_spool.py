@@ -14,6 +14,7 @@ from tasty_pipeline.core.errors import WarehouseError
 from tasty_pipeline.core.spool import Rows, Spool
 
 from .conftest import MakeRow
+from .files import full_disk
 
 TX = schema.transactions
 NAMES = schema.content(TX)
@@ -115,6 +116,16 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_says_what_to_do(
     monkeypatch.setattr(tempfile, "tempdir", str(temporary / "missing"))
     with Spool(SCHEMA, rows_in_memory=0) as spool, pytest.raises(WarehouseError, match="TMPDIR"):
         spool.add(reading(transaction, 1))
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_file_open_that_would_keep_the_room(
+    transaction: MakeRow, temporary: Path
+) -> None:
+    with Spool(SCHEMA, rows_in_memory=0) as spool:
+        with full_disk(100), pytest.raises(WarehouseError, match="make room"):
+            spool.add(reading(transaction, *range(2_000)))
+        opened = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        assert not [path for path in opened if path.startswith(str(temporary))]
 
 
 def test_many_threads_may_add_get_and_drop_at_once(transaction: MakeRow, temporary: Path) -> None:

@@ -14,6 +14,8 @@ from tasty_pipeline import migrations
 from tasty_pipeline.core.warehouse.session import Session
 from tasty_pipeline.core.warehouse.writer import Reader, Writer
 
+MIGRATE = "migrate"  # the lock under which the tables are made and changed
+
 
 class Warehouse(ABC):
     """A database that holds the tables of `core.schema`. Nothing is opened before it is used, or kept open after."""
@@ -65,7 +67,7 @@ class Warehouse(ABC):
         Raises SchemaVersionError, and changes nothing, when the tables have a version that this package does not know.
         """
         if not self.is_current():
-            with self._transaction("migrate", write=True) as session:
+            with self._transaction(MIGRATE, write=True) as session:
                 _make_schema(session)
                 # somebody else may have been faster
                 sql = migrations.upgrade_script(session.dialect, self.kind, _stored_version(session), self.label)

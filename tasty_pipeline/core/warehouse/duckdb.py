@@ -4,6 +4,7 @@ Here belong the transaction, the loading of an Arrow table and the published cop
 and what its errors mean belong to `duckdb_file.py`.
 """
 
+import glob
 import os
 import threading
 import uuid
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 
 from tasty_pipeline.core.errors import ConfigurationError, WarehouseLockedError
 from tasty_pipeline.core.spool import READING, File, Rows
-from tasty_pipeline.core.warehouse.base import Warehouse
+from tasty_pipeline.core.warehouse.base import MIGRATE, Warehouse
 from tasty_pipeline.core.warehouse.dialects import DUCKDB
 from tasty_pipeline.core.warehouse.duckdb_file import STORAGE, Connect, DuckDBFile, explained, quoted, refuse_ambiguous
 
@@ -46,13 +47,19 @@ class DuckDBWarehouse(Warehouse):
         return super().version() if self._file.path.exists() else None
 
     @contextmanager
-    def _transaction(self, *locks: str, write: bool) -> Iterator["_DuckDBSession"]:  # noqa: ARG002 - one writer anyway
+    def _transaction(self, *locks: str, write: bool) -> Iterator["_DuckDBSession"]:
         if not write:
             with self._file.opened(create=False) as connection:
                 yield from self._begun(connection, "BEGIN TRANSACTION READ ONLY")
             return
         with self._only_writer(), self._file.opened(create=True) as connection:
+            self._file.refuse_another()
+            if MIGRATE in locks:
+                # by way of the log, a process killed right after the commit leaves one that DuckDB cannot read: of our
+                # views it wants an extension that it has, but not yet
+                connection.execute("SET wal_autocheckpoint = '0KB'")
             yield from self._begun(connection, "BEGIN TRANSACTION")
+            self._file.refuse_another()
 
     def _begun(self, connection: duckdb.DuckDBPyConnection, begin: str) -> Iterator["_DuckDBSession"]:
         session = _DuckDBSession(connection, self.label)
@@ -94,6 +101,7 @@ class DuckDBWarehouse(Warehouse):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with self._file.opened(create=False) as connection:
+                    _sweep(target)
                     _copy_into(connection, unfinished)
                     _flush(unfinished)
                     unfinished.replace(target)
@@ -101,6 +109,12 @@ class DuckDBWarehouse(Warehouse):
             finally:
                 unfinished.unlink(missing_ok=True)
                 unfinished.with_name(f"{unfinished.name}.wal").unlink(missing_ok=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove the copies over which a process was killed; whoever works at one holds the file, and we hold it now."""
+    for left in target.parent.glob(f"{glob.escape(target.name)}.*.unfinished*"):
+        left.unlink(missing_ok=True)
 
 
 def _copy_into(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

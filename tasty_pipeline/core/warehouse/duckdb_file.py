@@ -8,10 +8,10 @@ A small file holds everything whenever it is closed. Beside a large one a log of
 `NAME.wal`: what was committed last. The two belong together; every DuckDB that opens the file reads both.
 """
 
-import os
 import random
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -67,6 +67,23 @@ class DuckDBFile:
         self._label = label
         self._connect = connect
         self._wait_seconds = wait_seconds
+        self._written: tuple[int, int] | None = None
+
+    def refuse_another(self) -> None:
+        """Raise WarehouseUnavailableError where the file is no longer the one that was written to; it is told once.
+
+        What is committed to a file that somebody removed or replaced meanwhile goes where nobody will look.
+        """
+        found = None
+        if self.path.exists():
+            status = self.path.stat()
+            found = (status.st_dev, status.st_ino)
+        before, self._written = self._written, found
+        if before not in {None, found}:
+            raise WarehouseUnavailableError(
+                f"The {self._label} was removed or replaced while it was written to.",
+                "leave the file alone while a run goes on, and run this again: what is lacking now is read again.",
+            )
 
     @contextmanager
     def opened(self, *, create: bool) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -118,7 +135,8 @@ class DuckDBFile:
     def _create(self) -> None:
         """Put a new, empty database in place in one step: opened half-made by another process, it would be damaged."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
+        # not the process's number: in a container every start has the same, and would find what a killed one left
+        unfinished = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex[:12]}.new")
         try:
             with duckdb.connect(":memory:") as creator:
                 creator.execute(f"ATTACH {quoted(unfinished)} AS created ({STORAGE})")
@@ -208,6 +226,12 @@ _SIGNS: tuple[tuple[type[WarehouseError], str, str, tuple[str, ...]], ...] = (
         "and the .wal beside it are not of one moment",
         "put back the pair that belongs together, or move the .wal away: what is lacking then is read again.",
         ("WAL does not match", "WAL was created for"),
+    ),
+    (
+        WarehouseUnavailableError,
+        "cannot be read together with the .wal beside it",
+        "restore a backup of both, or move the .wal away: what is lacking then is read again.",
+        ("Failure while replaying WAL",),
     ),
     (
         WarehouseUnavailableError,

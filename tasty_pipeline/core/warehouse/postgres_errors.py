@@ -71,6 +71,18 @@ _MEANINGS: tuple[tuple[tuple[type[psycopg.Error], ...], type[TastyError], str, s
         "look after the server and run this again; nothing was half-written.",
     ),
     (
+        (errors.DiskFull,),
+        WarehouseError,
+        "has no room left on its disk",
+        "make room on the server's disk and run this again; nothing was written.",
+    ),
+    (
+        (errors.QueryCanceled,),
+        WarehouseError,
+        "cut a statement short",
+        "have an administrator raise the role's statement_timeout, or ask who cancelled it, and run this again.",
+    ),
+    (
         (errors.OperationalError, errors.DataError, errors.InternalError),
         WarehouseError,
         "could not do it",
