@@ -19,6 +19,7 @@ from tasty_django import charts, equity, holdings
 from tasty_django.figures import EXACT
 from tasty_django.models import Account, AccountBalance, BalanceSnapshot, Connection, Position, Transaction
 from tasty_django.paging import page as page_of
+from tasty_django.state import one_state
 from tasty_django.status import TRADE_DATES, sync_status
 from tasty_django.views.pages import address, page, show
 from tasty_django.views.sync import panel
@@ -122,6 +123,7 @@ def _curves(accounts: Sequence[Account], shown: str, today: date) -> list[charts
 
 
 @page("GET")
+@one_state()
 def portfolio(request: HttpRequest) -> HttpResponse:
     """All accounts of the user, or the one named in the address."""
     status = sync_status(request.user)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from books import A1, B1, NOON, O1, SHARED, Books
 from django.contrib.auth.models import User
 from django.db import connections
@@ -16,6 +17,7 @@ from scene import People
 
 from tasty_django.figures import MINUS
 from tasty_django.status import TRADE_DATES
+from tasty_pipeline.core import schema
 
 PAGE = "/tasty/"
 NONE = "\N{EN DASH} none"
@@ -248,5 +250,28 @@ def test_more_accounts_and_rows_cost_no_more_queries(books: Books, alice: Client
             books.transaction(number, symbol)
         for days in range(5):
             books.snapshot(number, today() - dt.timedelta(days=days))
-    # accounts with their freshness, request, connections to mend; balances, positions, snapshots, transactions
-    assert (before, _queries(alice)) == (7, 7)
+    # accounts with their freshness, request, connections to mend; balances, positions, snapshots, transactions; the
+    # beginning and the end of their transaction
+    assert (before, _queries(alice)) == (9, 9)
+
+
+def test_the_balances_and_positions_of_a_page_are_of_one_publication(books: Books, alice: Client) -> None:
+    books.update("balances", {}, cash_balance=Decimal(7001))
+    books.update("positions", {}, symbol="OLD", underlying_symbol="OLD")
+    published = []
+
+    def publish(execute: Any, sql: str, *more: Any) -> Any:
+        """Publish between the page's question for balances and the one for positions."""
+        if '"positions"' in sql and not published:
+            published.append(sql)
+            with books.warehouse.write() as writer:
+                writer.execute(sa.update(schema.balances).values(cash_balance=Decimal(7002)))
+                writer.execute(sa.update(schema.positions).values(symbol="NEW", underlying_symbol="NEW"))
+        return execute(sql, *more)
+
+    with connections["tasty"].execute_wrapper(publish):
+        before = page(alice).text
+    assert published
+    assert ("7,001.00" in before, "OLD" in before, "NEW" in before) == (True, True, False)
+    after = page(alice).text
+    assert ("7,002.00" in after, "OLD" in after, "NEW" in after) == (True, False, True)

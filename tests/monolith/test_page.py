@@ -144,12 +144,12 @@ def test_the_first_page_shows_the_users_account(site: Site) -> None:
 
 
 def test_the_snippets_for_models_status_and_actions_run_and_hold_the_users_rows(site: Site) -> None:
-    models, status, asking = snippets("Models and querysets", "python")
+    models, together, status, asking = snippets("Models and querysets", "python")
     count = (
         "print(Account.objects.for_user(user).open().count(), Position.objects.for_user(user).count(), "
         "Transaction.objects.for_user(user).count(), Transaction.objects.for_user(User(pk=2)).count())\n"
     )
-    counted, told = site.python(f"{models}\n{count}\n{status}\n{asking}").splitlines()
+    counted, told = site.python(f"{models}\n{count}\n{together}\n{status}\n{asking}").splitlines()
     assert counted.split() == ["1", "24", "205", "0"]
     assert "2026" in told
 
