@@ -9,6 +9,7 @@ from rich.console import Console
 from tasty_pipeline.cli import simulated
 from tasty_pipeline.cli.home import create_storage, prepare_home
 from tasty_pipeline.cli.processes import Process, free_port, refuse_taken, run_all
+from tasty_pipeline.core.broker import BrokerConfig
 from tasty_pipeline.core.settings import read_settings
 from tasty_pipeline.simulator.config import CLIENT_SECRET, REFRESH_TOKEN, SimulatorConfig
 
@@ -41,6 +42,7 @@ def dev(host: str, port: int, start: str | None = None) -> int:
     else:
         if settings.refresh_token:
             settings.credentials()  # refuses half of them
+        BrokerConfig(url=settings.api_url)  # refuses an address with a password in it before it is shown
         console.print(
             f"[bold green]REAL API[/]: {settings.api_url or ('sandbox' if settings.sandbox else 'production')}"
         )

@@ -14,6 +14,7 @@ from tasty_pipeline.cli.home import prepare_home
 from tasty_pipeline.cli.parser import day_given
 from tasty_pipeline.cli.running import run_history
 from tasty_pipeline.cli.summary import ended_well, summarize
+from tasty_pipeline.core.broker import BrokerConfig
 from tasty_pipeline.core.errors import ConfigurationError
 from tasty_pipeline.core.settings import Settings, read_settings
 from tasty_pipeline.core.tradingdays import new_york_day
@@ -31,6 +32,7 @@ def sync(options: argparse.Namespace) -> int:
     home = prepare_home(simulated=False)
     warehouse = open_warehouse(settings.warehouse_url)
     warehouse.migrate()
+    BrokerConfig(url=settings.api_url)  # refuses an address with a password in it before it is shown
     source = settings.api_url or ("the sandbox" if settings.sandbox else "TastyTrade")
     console.print(f"From {source} into {warehouse.label}, the history of {start} to {end}.", soft_wrap=True)
     result = run_history(console, start, end, _config(options), checks=not options.dry_run)

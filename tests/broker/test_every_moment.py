@@ -106,6 +106,24 @@ async def test_a_change_at_any_moment_of_a_read_loses_nothing(kind: str) -> None
         assert moment <= REQUESTS or ledger.asked == REQUESTS
 
 
+async def test_a_row_that_moves_in_each_pass_while_another_is_booked_is_not_lost() -> None:
+    """Missed by both passes: the second has as many rows as were counted, by the new one; the first has too few."""
+    ledger = Ledger.of(on_days(*DAYS))
+    moved, before = last(ledger), judged(ledger.rows.values())
+
+    def change(number: int) -> None:
+        if number == 6:  # the second window of the first pass is read, the third is not
+            ledger.redate(moved, MIDDLE)
+        elif number == 9:  # the first window of the second pass is read, the second is not
+            ledger.redate(moved, LEFT)
+            ledger.book(2001, RIGHT)
+
+    ledger.before = change
+    held = merged({}, await Wireless(ledger).whole())
+    assert before.keys() <= held.keys()
+    assert held == judged(ledger.rows.values())
+
+
 @pytest.mark.parametrize(
     ("kind", "changed"),
     [*((kind, changed) for kind in CHANGES for changed in ("nothing", "left")), ("forward and booked", "right")],

@@ -113,6 +113,25 @@ async def test_a_total_that_is_never_reached_is_refused(credentials: Credentials
         assert len(server.asked) < 60
 
 
+@pytest.mark.parametrize("total", ["is far too high", "grows with every page"])
+async def test_a_list_without_end_is_refused_after_a_few_pages(
+    total: str, credentials: Credentials, config: Config
+) -> None:
+    """Each page has new rows, and the total always says that there are more."""
+
+    def script(asked: Asked) -> Answer:
+        first = int(asked.query["page-offset"]) * PAGE
+        items = [transaction(first + n, FIRST) for n in range(PAGE)]
+        more = 10**12 if total == "is far too high" else first + PAGE + 1
+        pagination = {"total-items": more, "page-offset": first // PAGE, "per-page": PAGE}
+        return data({"items": items}, pagination=pagination | {"current-item-count": PAGE})
+
+    async with loopback(script) as server, connect(credentials, config(server.url)) as broker:
+        with pytest.raises(IncompleteAnswerError, match="rows"):
+            await broker.transactions("A1", FIRST, FIRST)
+        assert len(server.asked) < 60
+
+
 async def test_identical_fills_are_all_kept(credentials: Credentials, config: Config) -> None:
     fill = {"order-id": 7, "price": "1.5", "quantity": "1"}
     rows = [transaction(n, "2025-03-03", **fill) for n in range(40)]

@@ -10,6 +10,7 @@ import pytest
 from tasty_pipeline.core.broker import BrokerConfig, Credentials, connect
 from tasty_pipeline.core.errors import (
     ConfigurationError,
+    ContractError,
     TastyError,
 )
 
@@ -76,6 +77,21 @@ async def test_no_secret_is_in_an_error_its_traceback_or_a_log(
     assert "tastyworks.com" not in text
     for secret in (SECRET, REFRESH, ACCESS, "eyJzdWIi"):
         assert secret not in text
+
+
+@pytest.mark.parametrize("secret", [SECRET, REFRESH, ACCESS])
+async def test_an_answer_with_a_credential_of_ours_among_its_data_is_refused_whole(
+    secret: str, credentials: Credentials, config: Config
+) -> None:
+    token = Answer(json.dumps({"access_token": ACCESS, "expires_in": 900}).encode())
+    answer = data({"items": [{"account-number": "A1", "symbol": "SPY", "note": f"you sent {secret}"}]})
+    async with (
+        loopback(token=[token], positions=[answer]) as server,
+        connect(credentials, config(server.url)) as broker,
+    ):
+        with pytest.raises(ContractError, match=r"own credentials among the data.*nothing of the answer") as caught:
+            await broker.positions("A1")
+    assert secret not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_redirect_that_carries_a_secret_does_not_show_it(credentials: Credentials, config: Config) -> None:

@@ -37,6 +37,8 @@ PAGINATION = {"total-items": 0, "page-offset": 0, "per-page": 2000, "current-ite
         (b'{"data": {"items": [{"a": 1, "a": 2}]}}', ContractError, "a key occurs twice"),
         (b'{"data": {"items": ["\xff"]}}', ContractError, "not UTF-8"),
         (b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", ContractError, "nested too deeply"),
+        (b'{"brace": "{", "data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", ContractError, "nested too deeply"),
+        (b'{"data": {"items": [{"a": ' + b"[" * 120 + b"]" * 120 + b"}]}}", ContractError, "nested too deeply"),
         (b'{"data": {"items": [' + b"9" * 5000 + b"]}}", ContractError, "not the JSON of the API"),
         (b'{"data"; {}}', ContractError, "not the JSON of the API"),
     ],

@@ -96,7 +96,8 @@ def _checked(text: str) -> httpx2.URL:
         or not _HOST.fullmatch(url.raw_host.decode("ascii"))
         or not 0 < (url.port or 1) < 2**16
     ):
-        raise ConfigurationError(f"The address of the API is not a web address: {text!r}.", remedy)
+        # not quoted: what is misspelt may hold a password where nobody looks for one
+        raise ConfigurationError("The address of the API is not a web address.", remedy)
     if url.scheme == "http" and url.host.endswith(_BROKER_DOMAINS):
         raise ConfigurationError(f"The address of the API would send the login to {url.host} unencrypted.", remedy)
     return url

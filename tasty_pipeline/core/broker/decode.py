@@ -14,6 +14,9 @@ from tasty_pipeline.core.errors import ContractError, IncompleteAnswerError
 _TYPE_NAMES = {dict: "an object", list: "a list", str: "a text", type(None): "null", int: "a number", bool: "a boolean"}
 _UPDATE = "look whether a newer version of this package exists; the API's answers changed."
 _AGAIN = "nothing; the old rows stay and the next run asks again."
+# Levels of an answer. A payload is compared, digested and written down by functions that call themselves, and one that
+# ends the stack of the interpreter there would take the good rows along.
+_DEEPEST = 100
 
 
 def parse(body: bytes, what: str) -> dict[str, Any]:
@@ -35,10 +38,18 @@ def parse(body: bytes, what: str) -> dict[str, Any]:
     except ValueError as error:
         flaw = str(error)
     else:
-        if isinstance(found, dict):
+        if isinstance(found, dict) and not _is_deep(found):
             return found
-        flaw = f"it is {_kind(found)}, not an object"
+        flaw = "it is nested too deeply" if isinstance(found, dict) else f"it is {_kind(found)}, not an object"
     raise ContractError(f"The answer of {what} is not the JSON of the API: {flaw}.", _UPDATE)
+
+
+def _is_deep(found: dict[str, Any]) -> bool:
+    level: list[Any] = [found]
+    for _ in range(_DEEPEST):
+        parts = (part for each in level for part in (each.values() if isinstance(each, dict) else each))
+        level = [part for part in parts if isinstance(part, dict | list)]
+    return bool(level)
 
 
 def _exact(text: str) -> Decimal | str:

@@ -16,18 +16,19 @@ pass and B those of the second, B is taken if
 1. no row of A is missing from B, and none of A's rows reads differently in B,
 2. no row of B reads differently in two overlapping windows of B,
 3. B holds no fewer rows than the API counted for the whole range just before the second pass, and no more than it
-   counted just after.
+   counted just after; nor does A hold fewer than were counted before the first.
 
 (2) needs no look of its own where B answers as A did, byte for byte: rows that differed in two windows of B differed so
 in A, and are then found when the windows are put together. The counts of (3) are asked for together with B's first and
 last windows. What is booked makes a count that comes too late or too early fail the proof; a withdrawal just before the
-first count lowers it, which loses a row only if that row also moved in each pass at the wrong moment.
+first count lowers it, which loses a row only if that row also moved in each pass at the wrong moment. The count before
+A was made for another purpose, or is that before the pass that A was compared with.
 
 Then every row that was there all the time is in B:
 
 - A row that a pass misses was moved, during that pass, into a window already read. Moved once, it can be missed by A
   or by B, not by both; if it is only in A, (1) fails. (To be missed by both it has to move in each pass at the wrong
-  moment, and then (3) fails unless a booking and a withdrawal in the same seconds balance it.)
+  moment, and then (3) fails unless in each of them another row is booked that makes up the number.)
 - A row booked meanwhile may be in B or not: it was not there all the time.
 - A row withdrawn meanwhile is in A and not in B, and (1) fails, unless it went after B had read its window: then B is
   the state before, or (3) fails.

@@ -22,10 +22,13 @@ class Quoter:
     def __init__(self, secrets: tuple[str, ...]) -> None:
         self._secrets = secrets
 
+    def is_echo(self, body: bytes, request: httpx2.Request) -> bool:
+        """Whether a body holds one of the credentials of the request that it answers."""
+        return any(secret.encode() in body for secret in (*self._secrets, _token(request)) if secret)
+
     def text(self, text: str, request: httpx2.Request) -> str:
         """The text with everything secret as `[hidden]`."""
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        for secret in (*self._secrets, token):
+        for secret in (*self._secrets, _token(request)):
             text = text.replace(secret, "[hidden]") if secret else text
         for pattern in _TOKENS_IN_TEXT:
             text = pattern.sub("[hidden]", text)
@@ -46,6 +49,10 @@ class Quoter:
         ]
         said = "; ".join(": ".join(str(word) for word in pair if word) for pair in words if any(pair))
         return f" - {self.text(said, request)}" if said else ""
+
+
+def _token(request: httpx2.Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 def is_html(body: bytes) -> bool:
@@ -69,6 +76,8 @@ def looks_damaged(body: bytes) -> bool:
         json.loads(trimmed)
     except ValueError:
         return True
+    except RecursionError:  # whole, as far as anybody can say: for the reader to refuse
+        return False
     return False
 
 

@@ -90,7 +90,7 @@ class Prover:
         if isinstance(answer, Reading):
             return self._proven(Pass((answer,), started_at), started_at)
         await self._learn_bounds(answer.day)
-        return await self._settled(await self._deepened(self._span, answer.total), started_at)
+        return await self._settled(await self._deepened(self._span, answer.total), started_at, answer.total)
 
     async def _learn_bounds(self, seen: DayRows | None) -> bool:
         """Say whether the bounds of the filter belong to the range: then windows need not overlap.
@@ -116,7 +116,7 @@ class Prover:
             if first.rows(self._listing.table) == total:
                 return self._proven(first, started_at)
         if all(reading.exact for reading in readings) and await self._learn_bounds(_day_in(readings)):
-            return await self._settled(readings, started_at)
+            return await self._settled(readings, started_at, total)
         return await self._anew(readings)
 
     async def _anew(self, readings: Sequence[Reading]) -> Proven:
@@ -125,20 +125,22 @@ class Prover:
         self._shelf.drop(readings)
         return await self.read()
 
-    async def _settled(self, readings: Sequence[Reading], started_at: datetime) -> Proven:
+    async def _settled(self, readings: Sequence[Reading], started_at: datetime, counted: int) -> Proven:
         earlier, misses, unlike = Pass(tuple(readings), started_at), 0, ""
         # most often the second pass changes nothing
         self._listing.threads.submit(self._shelf.prepare, earlier)
         for _ in range(PASSES):
             later, verdict = await self._second(earlier)
-            if verdict.still and verdict.counted:
+            whole, counted = earlier.rows(self._listing.table) + earlier.others >= counted, verdict.before
+            if verdict.still and verdict.counted and whole:
                 # rows of other days than were asked for could be of the days of a window that was not looked into
                 if self._known and not all(reading.exact for reading in later.readings):
                     return await self._anew(later.readings)
                 return self._proven(later, earlier.started_at)
             unlike = str(verdict)
-            misses += verdict.still
-            if verdict.still and misses == _MISSES_BEFORE_PAGES:
+            missed = verdict.still and not verdict.counted
+            misses += missed
+            if missed and misses == _MISSES_BEFORE_PAGES:
                 later = await self._by_pages(later)
             earlier = later
         raise IncompleteAnswerError(
@@ -215,6 +217,8 @@ class Prover:
         flaw = ""
         for _ in range(ATTEMPTS):
             pages = [await self._page(span, 0)]
+            if pages[0].total > windows.MOST_PAGES * pages[0].size:
+                raise self._endless(span, pages[0])
             while _goes_on(pages):
                 pages.append(await self._page(span, len(pages)))
             if earlier is not None and earlier.digests == tuple(page.digest for page in pages):
@@ -244,6 +248,13 @@ class Prover:
     def _proven(self, taken: Pass, started_at: datetime) -> Proven:
         return Proven(self._listing.subject, self._listing.time_of_day, taken, started_at, datetime.now(UTC))
 
+    def _endless(self, span: Span, page: Page) -> IncompleteAnswerError:
+        return IncompleteAnswerError(
+            f"{self._listing.subject} from {span.start} to {span.end} are said to be {page.total} rows on pages of "
+            f"{page.size}, more than any account has.",
+            _REMEDY,
+        )
+
     def _contradiction(self, span: Span, flaw: str) -> IncompleteAnswerError:
         return IncompleteAnswerError(
             f"{self._listing.subject} from {span.start} to {span.end} contradicted itself {ATTEMPTS} times, "
@@ -257,10 +268,14 @@ def _day_in(readings: Iterable[Reading]) -> DayRows | None:
 
 
 def _goes_on(pages: list[Page]) -> bool:
-    """Say whether there is another page to ask for; a server that repeats itself is not asked for ever."""
-    last = pages[-1]
+    """Say whether there is another page to ask for.
+
+    A server that repeats itself is not asked for ever, nor one whose total grows with every page.
+    """
+    first, last = pages[0], pages[-1]
     read = sum(page.items for page in pages)
-    return read < last.total and bool(last.items) and last.offset == len(pages) - 1
+    some = len(pages) < -(-first.total // first.size) + windows.PAGES_AT_MOST
+    return some and read < last.total and bool(last.items) and last.offset == len(pages) - 1
 
 
 async def together(waits: Iterable[Awaitable[T]]) -> list[T]:

@@ -104,7 +104,7 @@ class Judge:
         if is_login(request):
             return self._login(request, response)
         if response.status_code == httpx2.codes.OK:
-            return self._hollow(request, response, tries)
+            return self._hollow(request, response, tries) or self._echo(request, response)
         return self._refused(request, response)
 
     def _subject(self, request: httpx2.Request) -> str:
@@ -189,6 +189,16 @@ class Judge:
             return IncompleteAnswerError(f"{what} answered with nothing ({_times(tries)}).", _TRY_LATER)
         return TransientError(
             f"{what} answered with a body that breaks off after {len(body)} bytes ({_times(tries)}).", _TRY_LATER
+        )
+
+    def _echo(self, request: httpx2.Request, response: httpx2.Response) -> TastyError | None:
+        """The verdict on data with our own credentials in it: they would stand in the tables."""
+        if not self._quoter.is_echo(response.content, request):
+            return None
+        return ContractError(
+            f"{self._subject(request)} answered with this login's own credentials among the data.",
+            "check the address of the API: the broker's own does not do that. If it is right, make a new refresh token "
+            "and client secret, and report it; nothing of the answer was stored.",
         )
 
     def _refused(self, request: httpx2.Request, response: httpx2.Response) -> TastyError:

@@ -26,6 +26,7 @@ PAGE_ROWS = 2000  # the largest page that the API serves; it refuses more
 TARGET_ROWS = 1500  # what a cut aims at, so that an uneven history seldom needs a second cut
 SMALLEST_DAYS = 3
 PAGES_AT_MOST = 5  # more pages in a row are slow, and a row booked late into the first moves all others
+MOST_PAGES = 1000  # of one list: two million rows that no window can part are not an account's, but a server's fault
 
 
 @dataclass(frozen=True, order=True)
