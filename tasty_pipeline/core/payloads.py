@@ -97,6 +97,7 @@ class _Field:
     effect: str | None
     required: bool
     parse: Callable[[Any], Any]
+    usual: tuple[type, ...]
 
 
 @cache
@@ -108,10 +109,20 @@ def _fields(table: sa.Table) -> tuple[_Field, ...]:
             column.info.get("effect"),
             not column.nullable,
             values.parser_of(column.type),
+            _usual(column),
         )
         for column in table.columns
         if column.info["api"] is not None
     )
+
+
+def _usual(column: sa.Column[Any]) -> tuple[type, ...]:
+    """Return the JSON types of a field that is kept whatever its type; nothing for one that says the same in others."""
+    if isinstance(column.type, sa.JSON):
+        return (list,)
+    if isinstance(column.type, sa.Text):
+        return (str, bool) if column.info.get("flag") else (str,)
+    return ()
 
 
 def parse_row(table: sa.Table, payload: Mapping[str, Any]) -> Row:
@@ -129,6 +140,8 @@ def parse_row(table: sa.Table, payload: Mapping[str, Any]) -> Row:
             row[field.column] = values.signed(raw, rest.pop(field.effect, None)) if field.effect else field.parse(raw)
         except ValueError as error:
             raise ValueError(f"{field.key}: {error}") from None
+        if field.usual and not isinstance(raw, field.usual):
+            rest[field.key] = raw  # in the column as text, and as it came in `extra`, where it is noticed
     if "extra" in table.columns:
         row["extra"] = _extra(rest)
     _FINISH.get(table.name, _as_it_is)(row)

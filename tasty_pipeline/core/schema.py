@@ -6,7 +6,8 @@ written twice. A column's `info` says where its value comes from:
 - `api`: the kebab-case key in the payload;
 - `effect`: the key of the sibling that holds the sign (`Credit` is positive, `Debit` negative);
 - `expected`: the API has always sent it, so that its absence is contract drift (it is not required to load a row);
-- `vocabulary`: the values known today; others load and are reported.
+- `vocabulary`: the values known today; others load and are reported;
+- `flag`: a text that the API may also send as true or false.
 
 Amounts are NUMERIC(38, 12) in both databases: 26 digits before the point, 12 after it; what does not fit is rejected,
 never rounded. Nothing here opens a connection or knows a backend.
@@ -132,7 +133,7 @@ accounts = _table(
         _instant("opened_at", "When the account was opened.", expected=True),
         _instant("closed_at", "When the account was closed."),
         _instant("created_at", "When the broker created its record.", expected=True),
-        _text("day_trader_status", "The broker's day-trader flag, as text.", expected=True),
+        _text("day_trader_status", "The broker's day-trader flag, as text.", expected=True, flag=True),
         _text("investment_objective", "Stated investment objective."),
         _text("investment_time_horizon", "Stated investment horizon."),
         _text("liquidity_needs", "Stated liquidity needs."),
@@ -338,6 +339,8 @@ FEES = (
     "currency_conversion_fees",
     "other_charge",
 )
+# what no trade lacks; other kinds of transactions do
+OF_TRADES = ("symbol", "instrument_type", "underlying_symbol", "action", "quantity_unsigned", "price")
 _FEE_COMMENTS = {
     "commission": "Signed commission.",
     "clearing_fees": "Signed clearing fees.",

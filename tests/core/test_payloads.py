@@ -427,6 +427,21 @@ def test_the_day_trader_status_is_text_whatever_its_type(status: Any, text: str)
     assert payloads.parse_row(schema.accounts, {**ACCOUNT, "day-trader-status": status})["day_trader_status"] == text
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "stored"),
+    [
+        ("description", 12, "12"),
+        ("description", True, "true"),
+        ("exec-id", Decimal("1.50"), "1.50"),
+        ("lots", {"id": "a"}, {"id": "a"}),
+        ("lots", True, True),
+    ],
+)
+def test_what_comes_in_another_type_is_stored_and_stays_in_sight(field: str, value: Any, stored: Any) -> None:
+    row = payloads.parse_row(schema.transactions, {**TRANSACTION, field: value})
+    assert (row[field.replace("-", "_")], row["extra"]) == (stored, {field: value})
+
+
 # --- whatever the API sends
 
 

@@ -373,3 +373,21 @@ def test_what_only_the_broker_changed_in_its_payloads_is_reported_and_loads(benc
     assert bench.portfolio()[0].rejected == 0
     drift = {(row["drift"], row["field"]) for row in bench.audit("contract", schema.positions).sample}
     assert drift == {("unknown field", "brand-new"), ("unknown value", "instrument-type")}
+
+
+def test_a_field_of_another_type_is_reported_and_loads(bench: Bench) -> None:
+    bench.sim.brokerage.faults.add(Fault("retyped_field", path="/transactions$", field="description", value=12))
+    result = bench.transactions()
+    assert (result.rejected, bench.live()) == (0, bench.listed())
+    drift = bench.audit("contract", schema.transactions).sample
+    assert drift == [{"drift": "field of another type", "field": "description", "rows": 1}]
+
+
+def test_a_trade_without_what_every_trade_has_is_reported(bench: Bench) -> None:
+    bench.transactions()
+    assert bench.audit("contract", schema.transactions).passed
+    bench.sim.brokerage.faults.add(Fault("missing_field", path="/transactions$", row="all", field="symbol"))
+    bench.transactions()
+    trades = [row for row in bench.rows(schema.transactions) if row["transaction_type"] == "Trade"]
+    (drift,) = bench.audit("contract", schema.transactions).sample
+    assert drift == {"drift": "absent field", "field": "symbol", "rows": len(trades)}

@@ -1,6 +1,7 @@
 """What the API sends beside the contract: rows that do not fit, fields and values that nobody knows."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,22 +47,36 @@ def _unknown_fields(reader: Reader, table: sa.Table) -> list[dict[str, Any]]:
     fields = named.where(sa.cast(table.c.extra, sa.Text()).like("{%")).subquery("fields")
     field = sa.type_coerce(fields.c.field, sa.Text())
     counted = sa.select(field.label("field"), sa.func.count().label("rows")).group_by(field).order_by(field)
-    return [{"drift": "unknown field", **row} for row in reader.rows(counted)]
+    known = {column.info["api"] for column in table.c}
+    return [
+        {"drift": "field of another type" if row["field"] in known else "unknown field", **row}
+        for row in reader.rows(counted)
+    ]
 
 
 def _absent_fields(reader: Reader, table: sa.Table) -> list[dict[str, Any]]:
     expected = [column for column in table.c if column.nullable and column.info["expected"]]
-    if not expected:
+    absent = _lacking(reader, table, expected)
+    if table is schema.transactions:
+        trades = table.c.transaction_type == "Trade"
+        absent += _lacking(reader, table, [table.c[name] for name in schema.OF_TRADES], trades)
+    return absent
+
+
+def _lacking(
+    reader: Reader, table: sa.Table, columns: Sequence[sa.Column[Any]], *which: sa.ColumnElement[bool]
+) -> list[dict[str, Any]]:
+    """Count the rows that lack a value, of the newest read only: older ones lack what the API did not send then."""
+    if not columns:
         return []
     counts: list[Any] = [
         sa.func.count().label("rows"),
-        *(sa.func.count(column).label(column.name) for column in expected),
+        *(sa.func.count(column).label(column.name) for column in columns),
     ]
-    # of the newest read only: older rows of a history lack what the API did not send then
-    row = reader.rows(sa.select(*counts).where(table.c.synced_at == _newest_read(table)))[0]
+    row = reader.rows(sa.select(*counts).where(table.c.synced_at == _newest_read(table), *which))[0]
     return [
         {"drift": "absent field", "field": column.info["api"], "rows": row["rows"] - row[column.name]}
-        for column in expected
+        for column in columns
         if row[column.name] < row["rows"]
     ]
 
