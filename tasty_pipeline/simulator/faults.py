@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasty_pipeline.simulator.answers import Answer
-from tasty_pipeline.simulator.spoiling import KINDS
+from tasty_pipeline.simulator.spoiling import KINDS, Apply
 
 OAUTH_PATH = "/oauth/token"
 
@@ -17,12 +17,14 @@ class Fault:
 
     ``login`` is the name of the login whose requests are concerned; None means every login's.
     ``path`` is a regular expression searched in the path; None means every path but the token's (``revoked_grant``:
-    the token's). ``times`` requests are hit (None: all), after the first ``after`` matching ones went well. ``params``
-    are those of the kind: see ``KINDS``.
+    the token's). ``query`` is one too, searched in the query string. ``times`` requests are hit (None: all), after the
+    first ``after`` matching ones went well. ``params`` are those of the kind: see ``KINDS``. Within this process a
+    function can stand for the kind.
     """
 
     kind: str
     path: str | None
+    query: str | None
     times: int | None
     after: int
     login: str | None
@@ -32,22 +34,26 @@ class Fault:
 
     def __init__(
         self,
-        kind: str,
+        kind: str | Apply,
         path: str | None = None,
         times: int | None = None,
         after: int = 0,
         login: str | None = None,
+        *,
+        query: str | None = None,
         **params: Any,
     ) -> None:
-        if kind not in KINDS:
+        if isinstance(kind, str) and kind not in KINDS:
             raise ValueError(f"no fault is called {kind!r}; there are {', '.join(sorted(KINDS))}")
-        self.kind, self.path, self.times, self.after, self.login = kind, path, times, after, login
+        self._apply = KINDS[kind] if isinstance(kind, str) else kind
+        self.kind = kind if isinstance(kind, str) else kind.__name__
+        self.path, self.query, self.times, self.after, self.login = path, query, times, after, login
         self.params = {**params.pop("params", {}), **params}
         self.hits = self.seen = 0
 
-    def matches(self, path: str, login: str | None) -> bool:
-        """Tell whether the fault concerns a path, asked by a login (None: by nobody who is known)."""
-        if self.login not in {None, login}:
+    def matches(self, path: str, login: str | None, query: str = "") -> bool:
+        """Tell whether the fault concerns a path and query, asked by a login (None: by nobody who is known)."""
+        if self.login not in {None, login} or not re.search(self.query or "", query):
             return False
         if self.path is not None:
             return re.search(self.path, path) is not None
@@ -55,11 +61,11 @@ class Fault:
 
     def apply(self, answer: Answer) -> Answer:
         """Turn a good answer into what this fault makes of it."""
-        return KINDS[self.kind](answer, self.params)
+        return self._apply(answer, self.params)
 
     def describe(self) -> dict[str, Any]:
         """Return the fault as the control endpoint shows it."""
-        keys = ("kind", "path", "times", "after", "login", "params", "hits")
+        keys = ("kind", "path", "query", "times", "after", "login", "params", "hits")
         return {key: getattr(self, key) for key in keys}
 
 
@@ -86,12 +92,12 @@ class Faults:
         with self._lock:
             return list(self._faults)
 
-    def striking(self, path: str, login: str | None) -> list[Fault]:
+    def striking(self, path: str, login: str | None, query: str = "") -> list[Fault]:
         """Return the faults that hit a request, and count the hit."""
         with self._lock:
             hits = []
             for fault in self._faults:
-                if not fault.matches(path, login):
+                if not fault.matches(path, login, query):
                     continue
                 fault.seen += 1
                 if fault.seen > fault.after and (fault.times is None or fault.hits < fault.times):

@@ -65,9 +65,9 @@ class Application:
         query = read_query(query_string)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         asker = self._asker(path, headers, body)
-        faults = self._brokerage.faults.striking(path, asker)
+        faults = self._brokerage.faults.striking(path, asker, query_string)
         for fault in faults:
-            self._before(fault, path, query, asker)
+            query = self._before(fault, path, query, asker)
         answer = self._good(scope["method"], path, query, headers, body)
         for fault in faults:
             if fault.kind == "stale_page":
@@ -114,14 +114,18 @@ class Application:
         content = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime}
         return Answer(200, json.dumps(content).encode())
 
-    def _before(self, fault: Fault, path: str, query: Query, asker: str | None) -> None:
-        """Do what a fault does to the brokerage before the answer is made."""
+    def _before(self, fault: Fault, path: str, query: Query, asker: str | None) -> Query:
+        """Do what a fault does to the brokerage before the answer is made; return what is then answered."""
         if fault.kind == "expired_token":
             self._brokerage.expire_tokens(asker)
         elif fault.kind == "page_drift" and query.one.get("page-offset", "0").strip("0"):
             account = _DOCUMENT.match(path)
             if account:
                 self._brokerage.drift(account[1], str(fault.params.get("mode", "insert")))
+        elif fault.kind == "small_pages" and query.one.get("per-page", "").isdecimal():
+            size = min(int(query.one["per-page"]), int(fault.params.get("size", 5)))
+            return Query({**query.one, "per-page": str(size)}, query.many)
+        return query
 
     async def _send(self, scope: Scope, send: Send, answer: Answer) -> None:
         if answer.wait:

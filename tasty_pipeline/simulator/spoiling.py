@@ -7,7 +7,8 @@ ledger itself (late, restated, removed rows) are methods of the brokerage, not f
 Parameters (and what they are if not given): ``latency`` seconds=1; ``status`` status=500, code, message;
 ``html`` status=502; ``truncated_body`` chunked=False; ``cut_json`` share=0.5; ``slow_body`` seconds=2;
 ``drop_connection`` how="dropped" or "truncated" (in the middle of the body); ``revoked_grant`` status=400, code,
-description; ``page_drift`` mode="insert", "remove" or "redate"; ``unknown_enum``, ``missing_field``, ``extra_field``,
+description; ``page_drift`` mode="insert", "remove" or "redate"; ``small_pages`` size=5 (rows that a page holds at
+most, whatever is asked for); ``unknown_enum``, ``missing_field``, ``extra_field``,
 ``retyped_field``, ``bad_value``, ``wrong_account`` and ``duplicate_row`` row=0 (an index, or "all") or ids=[...],
 the first five with field and (but for ``missing_field``) value, ``wrong_account`` with account.
 """
@@ -235,6 +236,7 @@ KINDS: dict[str, Apply] = {
     "revoked_grant": _oauth,
     "page_drift": _ledger,
     "stale_page": _ledger,
+    "small_pages": _ledger,
     "empty_list": _in_body(_emptied),
     "missing_items": _in_body(_no_items),
     "null_data": _in_body(_null_data),

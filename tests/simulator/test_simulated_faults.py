@@ -10,6 +10,7 @@ import pytest
 from conftest import MAIN, SHORT, Client
 
 from tasty_pipeline.simulator import Fault, Simulator, SimulatorConfig, serve
+from tasty_pipeline.simulator.answers import Answer
 from tasty_pipeline.simulator.spoiling import KINDS
 
 PATH = f"/accounts/{MAIN}/transactions"
@@ -166,6 +167,23 @@ def test_page_drift_repeats_or_loses_rows(sim: Simulator, client: Client) -> Non
         read = paged(client)
         assert before[20] not in read, mode
         assert before[19] in read
+
+
+def test_pages_can_be_smaller_than_what_is_asked_for(sim: Simulator, client: Client) -> None:
+    everything = [row["id"] for row in items(client, per_page=2000)]
+    break_with(sim, "small_pages", size=7)
+    answer = client.get(PATH, per_page=2000, page_offset=1).json()
+    assert [row["id"] for row in answer["data"]["items"]] == everything[7:14]
+    assert answer["pagination"]["per-page"] == 7
+
+
+def test_a_fault_can_concern_a_query_and_be_a_function(sim: Simulator, client: Client) -> None:
+    def teapot(answer: Answer, params: dict[str, Any]) -> Answer:
+        return Answer(418, params["said"] + answer.body)
+
+    sim.brokerage.faults.add(Fault(teapot, PATH, query="per-page=3(&|$)", said=b"short and stout"))
+    assert client.get(PATH, per_page=3).text.startswith("short and stout")
+    assert client.get(PATH, per_page=30).status_code == 200
 
 
 def test_a_stale_page_is_the_first_answer_again(sim: Simulator, client: Client) -> None:
