@@ -6,7 +6,7 @@ PORT ?= 3000
 MONOLITH_PORT ?= 8000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help demo dev monolith doctor test check readers bench lock clean
+.PHONY: help demo dev monolith doctor test check faults crashes torn-reads search naive readers bench lock clean
 
 help:
 	@echo "make demo      sync a whole simulated brokerage into data/demo.duckdb and show what came of it"
@@ -14,6 +14,7 @@ help:
 	@echo "make monolith  an example Django application on the simulator, on http://127.0.0.1:$(MONOLITH_PORT)"
 	@echo "make doctor    check configuration, login, API and warehouse"
 	@echo "make test      lint, types, architecture and all tests, with a real Postgres"
+	@echo "make faults    random schedules of troubles, many more than in make test: SCHEDULES=10000 SEED=7"
 	@echo "make bench     how fast a sync is, beside other ways to do the same; over an hour"
 	@echo "make lock      pin the newest versions that fit pyproject.toml"
 
@@ -53,6 +54,34 @@ check: $(VENV)/.dev
 test: check
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
+# The fault harness, tests/faults: more of what runs in slices in the tests. Each says how to see a broken one again;
+# docs/reliability.md tells what came of it. Without SEED, any.
+FAULTS = cd tests && ../$(BIN)/python -m faults
+SEEDED = $(if $(SEED),--seed $(SEED)) $(if $(DATABASES),--databases $(DATABASES))
+
+faults: $(VENV)/.dev
+	$(FAULTS) schedules --number $(or $(SCHEDULES),1000) --processes 2 $(SEEDED)
+
+crashes: $(VENV)/.dev
+	$(FAULTS) crashes --processes 2 $(SEEDED)
+
+torn-reads: $(VENV)/.dev
+	$(FAULTS) torn-reads --number $(or $(READS),100000) $(SEEDED)
+
+# any of them by name: make search NAME=money NUMBER=1000000
+search: $(VENV)/.dev
+	$(FAULTS) $(or $(NAME),--help) $(if $(NUMBER),--number $(NUMBER)) $(SEEDED)
+
+# The same schedules for two usual ways; the stock I/O manager wants an older pandas than ours.
+$(VENV)-naive/.ready: tests/faults/naive.txt
+	@test -x $(VENV)-naive/bin/python || $(PYTHON) -m venv $(VENV)-naive
+	@echo "Installing what the naive ways stand on ..."
+	@$(VENV)-naive/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r $<
+	@touch $@
+
+naive: $(VENV)/.dev $(VENV)-naive/.ready
+	$(FAULTS) naive --number $(or $(SCHEDULES),100) --python ../$(VENV)-naive/bin/python $(SEEDED)
+
 # 100 readers on a million transactions; some minutes
 readers: $(VENV)/.dev
 	$(BIN)/python benchmarks/readers.py
@@ -81,7 +110,9 @@ lock:
 		--no-annotate --no-emit-index-url --no-emit-find-links -c requirements.lock --extra django --group build --group dev -o requirements-dev.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate --no-emit-index-url --no-emit-find-links -o benchmarks/peers.txt benchmarks/peers.in
+	$(VENV)-lock/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links -o tests/faults/naive.txt tests/faults/naive.in
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-naive .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

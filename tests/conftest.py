@@ -48,7 +48,7 @@ _FIRST = (
     "orchestration/test_materializing.py",
     "orchestration/test_eventlog.py",
     "orchestration/test_failing_runs.py",
-    "orchestration/test_secrets.py",
+    "faults/test_canaries.py",
     "automation/test_activity.py",
     "automation/test_sync_requests.py",
     "sync/test_known_windows.py",

@@ -14,6 +14,7 @@ from tasty_pipeline.core.audits import Finding
 from tasty_pipeline.core.tradingdays import last_closed_session
 from tasty_pipeline.core.warehouse import Reader, Warehouse, Writer
 from tasty_pipeline.simulator import Fault
+from tasty_pipeline.simulator.answers import Answer
 
 from .bench import BUSY, NEW_YORK, QUIET, START, TODAY, Bench, day
 
@@ -391,3 +392,18 @@ def test_a_trade_without_what_every_trade_has_is_reported(bench: Bench) -> None:
     trades = [row for row in bench.rows(schema.transactions) if row["transaction_type"] == "Trade"]
     (drift,) = bench.audit("contract", schema.transactions).sample
     assert drift == {"drift": "absent field", "field": "symbol", "rows": len(trades)}
+
+
+def test_a_listed_account_without_an_authority_level_is_reported(bench: Bench) -> None:
+    def silent(answer: Answer, _: dict[str, Any]) -> Answer:
+        content = answer.edit()
+        del content["data"]["items"][0]["authority-level"]
+        answer.put(content)
+        return answer
+
+    bench.accounts()
+    assert bench.audit("contract", schema.accounts).passed
+    bench.sim.brokerage.faults.add(Fault(silent, path="/customers/me/accounts$"))
+    bench.accounts()
+    drift = bench.audit("contract", schema.accounts).sample
+    assert drift == [{"drift": "absent field", "field": "authority-level", "rows": 1}]

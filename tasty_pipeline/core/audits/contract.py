@@ -30,7 +30,8 @@ def contract(reader: Reader, table: sa.Table) -> Finding:
     """Report what the API sends that the contract does not know, or no longer sends: fields and values."""
     drift = [*_unknown_fields(reader, table), *_absent_fields(reader, table), *_unknown_values(reader, table)]
     if table is schema.accounts:
-        drift += _unknown_values(reader, schema.connection_accounts)
+        listed = schema.connection_accounts
+        drift += [*_absent_fields(reader, listed), *_unknown_values(reader, listed)]
     return found(
         drift,
         f"The payloads of {table.name} are as the contract says.",

@@ -1,0 +1,252 @@
+"""A crash at every point: what a reader sees is exactly the old or the new state, and the next run repairs everything.
+
+A sync is killed before and after each of its requests and statements, and in the middle of some. Here belongs what is
+synchronised, which points there are and what must be true after each; how a run is killed is in `runs.py`.
+"""
+
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from tasty_pipeline.core import audits, schema
+from tasty_pipeline.core.broker import PAD_DAYS
+from tasty_pipeline.core.errors import TastyError
+from tasty_pipeline.core.warehouse import open_warehouse
+from tasty_pipeline.simulator import Simulator, SimulatorConfig, serve
+
+from . import runs
+from .beds import Bed, FileBed, ServerBed
+from .oracle import differences
+from .runs import Outcome, Task, Victim, Work
+from .seen import ACCOUNTS, TABLES, Piece, Seen, feed_faults, seen, without_runs
+from .tally import Tally
+
+Database = Literal["duckdb", "duckdb with a log", "postgres"]
+# a first sync of the list of accounts, migrations included; everything of two accounts, much of one of them changed
+Scene = Literal["first", "later"]
+START = date(2026, 11, 9)
+NOW = datetime(2026, 11, 17, 15, tzinfo=ZoneInfo("America/New_York"))
+_TRADES = ("portfolio", "transactions", "balance_snapshots")
+# the number of a moment, and how many seconds after it the victim is killed
+Point = tuple[int, float]
+_DELAYS = (0.0001, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
+_THIRD = 10  # after so many points a third run shows that nothing was left to do
+# what a run may say of a database that went away
+_LOST = {"WarehouseUnavailableError"}
+
+
+def search(
+    *,
+    seed: int,
+    database: Database,
+    scene: Scene = "later",
+    victims: Sequence[Victim] = ("process",),
+    points: int = 0,
+    cuts: int = 0,
+    workers: int = 1,
+) -> list[Tally]:
+    """Kill each victim at all points (or so many, drawn by the seed), and so many times in the middle of something."""
+    with ExitStack() as stack:
+        crashes = [stack.enter_context(_opened(database, scene)) for _ in range(workers)]
+        moments = crashes[0].moments
+        tallies = []
+        for victim in victims:
+            chosen = _chosen(moments, random.Random(seed), points, cuts)  # noqa: S311 - no secret
+            tally = Tally(f"{victim} killed at {len(moments)} points of a {scene} sync, {database}", seed=seed)
+            with ThreadPoolExecutor(workers) as pool:
+                shares = [pool.submit(crashes[n].tried, victim, chosen[n::workers]) for n in range(workers)]
+            for share in shares:
+                tally.tried += share.result().tried
+                tally.broken += share.result().broken
+                tally.notes += share.result().notes
+            tallies.append(tally)
+    return tallies
+
+
+def _chosen(moments: Sequence[str], chance: random.Random, points: int, cuts: int) -> list[Point]:
+    every = [(n, 0.0) for n in range(1, len(moments) + 1)]
+    starts = [n for n, what in enumerate(moments, 1) if what.startswith("before ")]
+    chosen = sorted(chance.sample(every, min(points, len(every)))) if points else every
+    return chosen + [(chance.choice(starts), chance.choice(_DELAYS)) for _ in range(cuts)]
+
+
+@dataclass
+class _Crashes:
+    """One warehouse in the old state, and the run that is killed on its way to the new one."""
+
+    sim: Simulator
+    bed: Bed
+    task: Task
+    scene: Scene
+    moments: tuple[str, ...] = ()
+    old: Seen = field(default_factory=dict)
+    new: Seen = field(default_factory=dict)
+
+    def tried(self, victim: Victim, points: Sequence[Point]) -> Tally:
+        """Kill at each of these points."""
+        tally = Tally("")
+        self.task = replace(self.task, victim=victim)
+        for number, (point, seconds) in enumerate(points):
+            self.bed.put_back()
+            what = f"at {point} {self.moments[point - 1]!r}" + (f" + {seconds * 1e3:g} ms" if seconds else "")
+            try:
+                outcome = runs.apart(self._task(kill_at=point, seconds_after=seconds))
+                if not outcome.struck:
+                    tally.notes["points without a session"] += 1
+                    continue
+                tally.notes[self._sort(outcome, seconds)] += 1
+                faults = list(self._faults(outcome, point, cut=bool(seconds)))
+                faults += self._repaired(third=number % _THIRD == 0)
+            except (TastyError, RuntimeError) as error:
+                faults = [f"{type(error).__name__}: {error}"]
+            tally.tried += 1
+            if faults:
+                tally.broken.append(f"{what}: {'; '.join(faults)}")
+        return tally
+
+    def _sort(self, outcome: Outcome, seconds: float) -> str:
+        if not seconds:
+            return "between two"
+        return "when it was just over" if outcome.killed and outcome.moments else "in the middle of one"
+
+    def _faults(self, outcome: Outcome, point: int, *, cut: bool) -> Iterator[str]:
+        """Say what a reader sees that it must not, and what the run said that it must not."""
+        self.bed.revive(crashed=self.task.victim != "process")
+        left = open_warehouse(self.bed.left)
+        found = self._seen(self.bed.left)
+        allowed = [self._published(self.moments[: point + more]) for more in range(2 if cut else 1)]
+        if outcome.good:
+            allowed = [self.new]  # Postgres recovers by itself from the loss of a session: the run can go on
+        if found not in allowed:
+            yield f"a reader sees neither the old nor the new state of {_unlike(found, allowed[-1])}"
+        yield from feed_faults(left)
+        if self.bed.copy:
+            copies = [self._copied(self.moments[: point + more]) for more in range(2 if cut else 1)]
+            if self._seen(f"duckdb:///{self.bed.copy}") not in copies:
+                yield "the published copy is neither the old nor the new one"
+        if outcome.killed:
+            return
+        if outcome.good and found not in allowed:
+            yield "the run said that it was done, and was not"
+        if outcome.kind and outcome.kind not in _LOST:
+            yield f"the run said {outcome.kind}: {outcome.said}"
+
+    def _repaired(self, *, third: bool) -> Iterator[str]:
+        """Let the next run do its work; say what is not as if nothing had happened."""
+        outcome = runs.apart(self._task(run_id="next"))
+        if not outcome.good:
+            yield f"the next run failed: {outcome.said}"
+            return
+        yield from self._wrong()
+        before = self._seen(self.bed.url)
+        if without_runs(before) != without_runs(self.new):
+            unlike = _unlike(without_runs(before), without_runs(self.new))
+            yield f"after the next run there is something else in {unlike}"
+        if third:
+            runs.apart(self._task(run_id="third"))
+            if _without_log(self._seen(self.bed.url)) != _without_log(before):
+                yield "a third run wrote something"
+        if litter := self.bed.litter():
+            yield f"{', '.join(litter)} lie about"
+
+    def _wrong(self) -> Iterator[str]:
+        """Say where the warehouse is not what the broker's books say."""
+        warehouse = open_warehouse(self.bed.url)
+        yield from feed_faults(warehouse)
+        if self.scene == "first":
+            return
+        if found := differences(self.sim, warehouse, START, self.task.now.date()):
+            yield f"after the next run: {found}"
+        with warehouse.read() as reader:
+            for table in (schema.transactions, schema.balance_snapshots):
+                if not (finding := audits.complete(reader, table)).passed:
+                    yield f"after the next run: {finding}"
+
+    def _seen(self, url: str) -> Seen:
+        return seen(open_warehouse(url), (START, self.task.now.date() + timedelta(days=PAD_DAYS)))
+
+    def _task(self, **changes: object) -> Task:
+        return replace(self.task, warehouse=self.bed.url, **changes)  # type: ignore[arg-type]
+
+    def _published(self, passed: Sequence[str]) -> Seen:
+        """What must be seen once these moments have passed: pieces are published in order, one with each commit."""
+        done = set(self.order()[: Counter(passed)["after COMMIT"]])
+        states = {piece: (self.new if piece in done else self.old).get(piece) for piece in self.new}
+        return {piece: rows for piece, rows in states.items() if rows is not None}
+
+    def _copied(self, passed: Sequence[str]) -> Seen:
+        return self.new if any(each.startswith("after replace ") for each in passed) else self.old
+
+    def order(self) -> list[Piece]:
+        """The pieces in the order in which they are published."""
+        first = [TABLES, ACCOUNTS] if self.scene == "first" else [ACCOUNTS]
+        return [*first, *((account, name) for account in self.task.work.accounts for name in _TRADES)]
+
+    def prepare(self) -> None:
+        """Run once unharmed, to learn the moments and the new state; the old one is there."""
+        self.bed.keep()
+        self.bed.put_back()
+        self.old = self._seen(self.bed.url)
+        outcome = runs.apart(self._task())
+        self.moments, self.new = outcome.moments, self._seen(self.bed.url)
+        changed = {piece for piece in self.new if self.new[piece] != self.old.get(piece)}
+        wrong = list(self._wrong())
+        commits = Counter(self.moments)["after COMMIT"]
+        if not outcome.good or wrong or changed != set(self.order()) or commits != len(self.order()):
+            raise RuntimeError(f"nothing to search in: {outcome.said} {wrong} {commits} {changed ^ set(self.order())}")
+
+
+def _unlike(found: Seen, allowed: Seen) -> str:
+    return ", ".join(map(str, sorted(piece for piece in {*found, *allowed} if found.get(piece) != allowed.get(piece))))
+
+
+def _without_log(pieces: Seen) -> Seen:
+    return {piece: [row for row in rows if not row.startswith("sync_log ")] for piece, rows in pieces.items()}
+
+
+@contextmanager
+def _opened(database: Database, scene: Scene) -> Iterator[_Crashes]:
+    config = SimulatorConfig(seed=1, start=START, now=NOW, accounts=1, trades_per_day=2.0, further_logins=())
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tasty-crash-")))
+        sim = stack.enter_context(serve(config))
+        bed = ServerBed(folder, stack) if database == "postgres" else FileBed(folder)
+        task = Task(
+            sim.url, sim.client_secret, sim.refresh_token, bed.url, _work(sim), "old", NOW, START, in_flight=1,
+            cluster=bed.cluster, copy=bed.copy, log_beside=database == "duckdb with a log",
+        )  # fmt: skip
+        if scene == "later":
+            runs.apart(task)
+            _trade_on(sim)
+        work = _work(sim) if scene == "later" else replace(task.work, what="accounts", accounts=())
+        crashes = _Crashes(sim, bed, replace(task, work=work, run_id="new", now=sim.brokerage.clock.now()), scene)
+        crashes.prepare()
+        yield crashes
+
+
+def _work(sim: Simulator) -> Work:
+    accounts = tuple(each["account-number"] for each in sim.brokerage.accounts())
+    return Work("everything", accounts, START, sim.brokerage.clock.now().date())
+
+
+def _trade_on(sim: Simulator) -> None:
+    """A day passes: everything that can change does."""
+    books = sim.brokerage
+    (account,) = (each["account-number"] for each in books.accounts())
+    books.advance(timedelta(days=1))
+    early, gone, moved = (books.archive(account).rows[n].id for n in (3, 5, -2))
+    books.restate(early, value="123.45")
+    books.remove(gone)
+    books.redate(moved, START + timedelta(days=2))
+    books.book_late(account, 4)
+    books.deposit(account, 1000)
+    books.close_position(account, books.positions(account)[0]["symbol"])
+    books.trade(books.open_account())
