@@ -94,9 +94,9 @@ def misstated(table: sa.Table, item: Item, row: Row) -> str:
             expected = _value(column, raw)
         if table is schema.positions and column.name == "quantity" and item.get("quantity-direction") == "Short":
             expected = expected.copy_negate()
-        if isinstance(column.type, sa.JSON):
-            value = None if value is None else json.loads(value, parse_float=_number)
-        if not (same(expected, value) if isinstance(column.type, sa.JSON) else _equal(expected, value)):
+        if raw is not None and not _is_usual(column, raw):
+            rest[key] = raw  # stands in both, so that its type is noticed
+        if not _holds(column, expected, value):
             return f"{column.name} is {value!r:.200} for {raw!r:.200}"
     extra = row.get("extra")
     if "extra" in table.columns and not same(rest or None, extra and json.loads(extra, parse_float=_number)):
@@ -104,6 +104,21 @@ def misstated(table: sa.Table, item: Item, row: Row) -> str:
     if table is schema.transactions and not _equal(_quantity(row), row["quantity"]):
         return f"quantity is {row['quantity']} for {row['action']} {row['quantity_unsigned']}"
     return ""
+
+
+def _holds(column: sa.Column[Any], expected: Any, value: Any) -> bool:
+    if isinstance(column.type, sa.JSON):
+        return same(expected, value and json.loads(value, parse_float=_number))
+    return _equal(expected, value)
+
+
+def _is_usual(column: sa.Column[Any], raw: Any) -> bool:
+    """Say whether a field came as its column has it; numbers, times and dates say the same in any spelling."""
+    if isinstance(column.type, sa.JSON):
+        return isinstance(raw, list)
+    if isinstance(column.type, sa.Text):
+        return isinstance(raw, str) or (isinstance(raw, bool) and bool(column.info.get("flag")))
+    return True
 
 
 def _equal(expected: Any, value: Any) -> bool:

@@ -64,6 +64,28 @@ def test_a_file_that_stays_held_is_an_error_that_names_the_process(file: Path, p
                     pass
 
 
+OPEN_AS_A_RUN = """
+import sys
+from tasty_pipeline.core.errors import WarehouseLockedError
+from tasty_pipeline.core.warehouse import open_warehouse
+try:
+    with open_warehouse("duckdb:///" + sys.argv[1], wait_seconds=0.1).read():
+        print("opened")
+except WarehouseLockedError as error:
+    print(error)
+"""
+
+
+def test_a_run_is_kept_out_where_duckdb_has_lost_its_own_lock_on_the_file(file: Path, python: Python) -> None:
+    with warehouse_at(file).read():
+        # as DuckDB does when another thread opens the file: with it go all of the process's locks
+        file.open("rb").close()
+        assert opens_elsewhere(file)
+        told = python(OPEN_AS_A_RUN, file).communicate(timeout=30)[0]
+    assert f"held open by process {os.getpid()} (another run)" in told
+    assert python(OPEN_AS_A_RUN, file).communicate(timeout=30)[0] == "opened\n"
+
+
 def test_a_file_that_is_let_go_in_time_is_waited_for(file: Path, python: Python) -> None:
     with _held(python, file) as holder:
         letting_go = threading.Timer(0.3, holder.kill)
@@ -217,7 +239,7 @@ def test_a_read_only_file_or_folder_is_an_error_of_rights(file: Path, python: Py
     for line in answer.splitlines():
         assert line.startswith("WarehouseRightsError The DuckDB file")
         assert "let the pipeline's user write" in line
-    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert sorted(path.name for path in file.parent.iterdir()) == [file.name, f"{file.name}.lock"]
 
 
 def test_a_full_disk_is_an_error_and_what_was_there_before_stays(

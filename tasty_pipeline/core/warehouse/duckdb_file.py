@@ -2,7 +2,8 @@
 
 DuckDB lets one process at a time open a file for writing, and while it does nobody else may even read. So the file is
 open only inside `opened`, which closes it whatever happens: dagster-duckdb's own context manager does not when its
-body raises, and the file then stays locked for every other process until the garbage collector comes by.
+body raises, and the file then stays locked for every other process until the garbage collector comes by. That our own
+processes and threads really take turns belongs to `duckdb_door.py`.
 
 A small file holds everything whenever it is closed. Beside a large one a log of up to four megabytes may stand,
 `NAME.wal`: what was committed last. The two belong together; every DuckDB that opens the file reads both.
@@ -28,6 +29,7 @@ from tasty_pipeline.core.errors import (
     WarehouseUnavailableError,
 )
 from tasty_pipeline.core.schema import SCHEMA
+from tasty_pipeline.core.warehouse.duckdb_door import door_of
 
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
@@ -67,6 +69,7 @@ class DuckDBFile:
         self._label = label
         self._connect = connect
         self._wait_seconds = wait_seconds
+        self._door = door_of(path)
         self._written: tuple[int, int] | None = None
 
     def refuse_another(self) -> None:
@@ -104,7 +107,7 @@ class DuckDBFile:
                 stack.callback(theirs.close)
                 yield theirs
         finally:
-            own.close()
+            self._door.leave(own)
 
     def _wait_for_it(self, *, create: bool) -> duckdb.DuckDBPyConnection:
         deadline, pause = time.monotonic() + self._wait_seconds, _FIRST_PAUSE
@@ -127,9 +130,13 @@ class DuckDBFile:
                     f"The {self._label} does not exist.", "check TASTY_WAREHOUSE_URL, or run a sync, which creates it."
                 )
             self._create()
-        connection = duckdb.connect(str(self.path), config=DUCKDB_CONFIG)
-        if self.path.stat().st_size >= _LARGE:
-            connection.execute(_LOG_BESIDE)
+        connection = self._door.enter(DUCKDB_CONFIG)
+        try:
+            if self.path.stat().st_size >= _LARGE:
+                connection.execute(_LOG_BESIDE)
+        except BaseException:
+            self._door.leave(connection)
+            raise
         return connection
 
     def _create(self) -> None:
