@@ -108,7 +108,7 @@ def _fields(table: sa.Table) -> tuple[_Field, ...]:
             column.info["api"],
             column.info.get("effect"),
             not column.nullable,
-            values.parser_of(column.type),
+            values.trade_date if column.name == schema.DAY.get(table.name) else values.parser_of(column.type),
             _usual(column),
         )
         for column in table.columns
@@ -238,7 +238,7 @@ def _key_text(table: sa.Table, payload: Mapping[str, Any]) -> str | None:
 def _day_of(payload: Mapping[str, Any]) -> date | None:
     for key in ("transaction-date", "snapshot-date"):
         try:
-            return values.day(payload.get(key))
+            return values.trade_date(payload.get(key))
         except ValueError:
             continue
     return None

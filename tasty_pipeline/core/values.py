@@ -27,6 +27,7 @@ _SMALLEST = Decimal(1).scaleb(-SCALE)
 _EXACT = Context(prec=PRECISION, rounding=ROUND_DOWN, traps=[Inexact, InvalidOperation])
 _BIGINT = 2**63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _FIRST_MILLISECONDS = 10**11  # smaller numbers would be seconds, or no time at all
 _LONGEST_SHOWN = 60
 _LONGEST_SHOWN_BITS = 192
@@ -138,6 +139,14 @@ def day(value: Any) -> date:
     if isinstance(value, str) and _DAY.fullmatch(value):
         return date.fromisoformat(value)
     raise ValueError(f"{shown(value)} is not a date")
+
+
+def trade_date(value: Any) -> date:
+    """Take YYYY-MM-DD of a day that a history can have; a row of another one would be in no window that is read."""
+    found = day(value)
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise ValueError(f"{shown(value)} is not a day of any history")
+    return found
 
 
 def instant(value: Any) -> datetime:

@@ -442,6 +442,12 @@ def test_what_comes_in_another_type_is_stored_and_stays_in_sight(field: str, val
     assert (row[field.replace("-", "_")], row["extra"]) == (stored, {field: value})
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "1899-12-31", "2200-01-01", "9999-12-31"])
+def test_a_day_that_no_history_has_is_no_day_of_a_row(day: str) -> None:
+    (bad,) = payloads.parse(schema.transactions, [{**TRANSACTION, "transaction-date": day}]).rejected
+    assert (bad.day, bad.reason) == (None, f"transaction-date: '{day}' is not a day of any history")
+
+
 # --- whatever the API sends
 
 

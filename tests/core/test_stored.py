@@ -26,7 +26,7 @@ LIMITS: dict[str, Any] = {
     "transaction-sub-type": "Brand New",
     "executed-at": "9999-12-31T23:59:59.999999Z",
     "created-at": "0001-01-01T00:00:00Z",
-    "transaction-date": "9999-12-31",
+    "transaction-date": "2199-12-31",
     "cost-basis-reconciliation-date": "0001-01-01",
     "action": "Sell",
     "quantity": "99999999999999999999999999.999999999999",

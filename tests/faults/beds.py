@@ -72,8 +72,8 @@ class FileBed:
 
     def litter(self) -> list[str]:
         # a file that was just being made (`.new`, empty, or the warehouse's second name) is left: nobody can tell
-        # whether its maker is alive
-        names = (each.name for each in self._place.iterdir() if each.suffix != ".new")
+        # whether its maker is alive; and a `.lock` belongs there
+        names = (each.name for each in self._place.iterdir() if each.suffix not in {".new", ".lock"})
         return sorted(name for name in names if name not in _EXPECTED)
 
 

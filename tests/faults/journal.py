@@ -107,9 +107,11 @@ class Journal:
         ]
         stale = [self._stale(identifier, held.get(identifier), windows) for identifier in self._transactions]
         newest = max((each["read_started_at"] for each in reads if each["table_name"] == "positions"), default=None)
+        # each by itself: what is bought and taken back between two equal readings of the positions is in the balances
         state = (sorted(positions, key=str), balances[0] if balances else None)
-        if newest and not any(each.held == state and each.until > newest for each in self._portfolios):
-            stale.append(f"the positions and balances are of no state since {newest}")
+        for part, name in enumerate(("positions", "balances")):
+            if newest and not any(each.held[part] == state[part] and each.until > newest for each in self._portfolios):
+                stale.append(f"the {name} are of no state since {newest}")
         return [*filter(None, stale), *(f"{each} is invented" for each in held.keys() - self._transactions.keys())]
 
     def _stale(self, identifier: int, row: Row | None, windows: Iterable[tuple[date, date, datetime]]) -> str:

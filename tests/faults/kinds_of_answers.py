@@ -292,8 +292,8 @@ _FIELDS = (
     Kind("no key", _field(lambda _: None), QUARANTINED, "key"),
     Kind("keys that are lists", _field(lambda was: [was], every=True), QUARANTINED, "key"),
     Kind("a key that is an object", _field(lambda was: {"id": was}), QUARANTINED, "key"),
-    Kind("a date of the first year", _field(lambda _: "0001-01-01"), REFUSED, "day"),
-    Kind("a date of the last year", _field(lambda _: "9999-12-31"), REFUSED, "day"),
+    Kind("a date of the first year", _field(lambda _: "0001-01-01"), QUARANTINED, "day"),
+    Kind("a date of the last year", _field(lambda _: "9999-12-31"), QUARANTINED, "day"),
     Kind("no date", _field(lambda _: None), QUARANTINED, "day"),
 )
 ALL: dict[str, Kind] = {kind.name: kind for kind in (*ON_ANY, *_ENVELOPE, *_FIELDS)}

@@ -407,3 +407,15 @@ def test_a_listed_account_without_an_authority_level_is_reported(bench: Bench) -
     bench.accounts()
     drift = bench.audit("contract", schema.accounts).sample
     assert drift == [{"drift": "absent field", "field": "authority-level", "rows": 1}]
+
+
+def test_what_was_removed_is_no_drift_of_today(bench: Bench) -> None:
+    fault = Fault("extra_field", path="/transactions$", row=3, field="brand-new")
+    bench.sim.brokerage.faults.add(fault)
+    bench.transactions()
+    assert not bench.audit("contract", schema.transactions).passed
+    bench.sim.brokerage.faults.clear()
+    (odd,) = bench.rows(schema.transactions, schema.transactions.c.extra.is_not(None))
+    bench.hide(odd["transaction_id"])
+    assert bench.transactions().removed == 1
+    assert bench.audit("contract", schema.transactions).passed

@@ -141,6 +141,31 @@ def test_a_bad_row_that_the_broker_takes_back_is_settled(bench: Bench) -> None:
     assert rejected(bench) == []
 
 
+def test_a_row_of_another_day_without_a_readable_id_is_told_as_it_blocks_removals_too(bench: Bench) -> None:
+    bench.transactions()
+    other = bench.dated(day(16), day(11))[0]
+    gone = bench.dated(LOOKBACK, TODAY)[0]
+    spoil(bench, other, field="id", value="none")
+    bench.hide(gone)
+    result = bench.transactions(LOOKBACK)
+    assert (result.rejected, result.removed) == (1, 0)
+    (bad,) = rejected(bench)
+    assert bad["window_start"] < LOOKBACK
+    heal(bench)
+    bench.transactions()
+    assert rejected(bench) == []
+
+
+def test_one_snapshot_of_an_impossible_day_removes_none(bench: Bench) -> None:
+    bench.snapshots()
+    before = bench.rows(schema.balance_snapshots)
+    fault = Fault("bad_value", path="/balance-snapshots$", row=8, field="snapshot-date", value="9999-12-31")
+    bench.sim.brokerage.faults.add(fault)
+    result = bench.snapshots()
+    assert (result.removed, result.rejected > 0) == (0, True)
+    assert bench.rows(schema.balance_snapshots) == before
+
+
 def test_bad_rows_do_not_confuse_the_totals(bench: Bench) -> None:
     bench.settings["history_start"] = day(20)
     before = bench.sim.brokerage.book_late(QUIET, 22)

@@ -45,7 +45,7 @@ def contract(reader: Reader, table: sa.Table) -> Finding:
 def _unknown_fields(reader: Reader, table: sa.Table) -> list[dict[str, Any]]:
     named = sa.select(sa.func.jsonb_object_keys(table.c.extra).label("field"))
     # whoever writes by hand may put something else there
-    fields = named.where(sa.cast(table.c.extra, sa.Text()).like("{%")).subquery("fields")
+    fields = named.where(sa.cast(table.c.extra, sa.Text()).like("{%"), *_live(table)).subquery("fields")
     field = sa.type_coerce(fields.c.field, sa.Text())
     counted = sa.select(field.label("field"), sa.func.count().label("rows")).group_by(field).order_by(field)
     known = {column.info["api"] for column in table.c}
@@ -74,12 +74,17 @@ def _lacking(
         sa.func.count().label("rows"),
         *(sa.func.count(column).label(column.name) for column in columns),
     ]
-    row = reader.rows(sa.select(*counts).where(table.c.synced_at == _newest_read(table), *which))[0]
+    row = reader.rows(sa.select(*counts).where(table.c.synced_at == _newest_read(table), *_live(table), *which))[0]
     return [
         {"drift": "absent field", "field": column.info["api"], "rows": row["rows"] - row[column.name]}
         for column in columns
         if row[column.name] < row["rows"]
     ]
+
+
+def _live(table: sa.Table) -> list[sa.ColumnElement[bool]]:
+    # what was removed is not read again, so that nobody could settle it
+    return [table.c.removed_at.is_(None)] if "removed_at" in table.c else []
 
 
 def _newest_read(table: sa.Table) -> sa.ScalarSelect[Any]:
@@ -100,7 +105,7 @@ def _unknown_values(reader: Reader, table: sa.Table) -> list[dict[str, Any]]:
     if not columns:
         return []
     unknown = sa.or_(*(column.not_in(sorted(column.info["vocabulary"])) for column in columns))
-    counted = sa.select(*columns, sa.func.count().label("rows")).where(unknown).group_by(*columns)
+    counted = sa.select(*columns, sa.func.count().label("rows")).where(unknown, *_live(table)).group_by(*columns)
     seen: Counter[tuple[str, str]] = Counter()
     for row in reader.rows(counted):
         for column in columns:

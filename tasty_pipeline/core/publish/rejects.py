@@ -23,7 +23,7 @@ def record_rejects(writer: Writer, table: sa.Table, run: Run, account: str, answ
     that stands already is left unwritten.
     """
     rejected = schema.rejected_rows
-    mine = _concerning(writer, table, account, answer)
+    mine = _concerning(writer, table, run, account, answer)
     old = writer.rows(
         sa.select(rejected.c.payload_digest, rejected.c.row_key, rejected.c.window_start, rejected.c.window_end).where(
             rejected.c.account_number == account,
@@ -54,8 +54,12 @@ def record_rejects(writer: Writer, table: sa.Table, run: Run, account: str, answ
     return len(mine)
 
 
-def _concerning(writer: Writer, table: sa.Table, account: str, answer: Answer) -> dict[str, Rejected]:
-    """Return the bad rows of the answer's window, by digest, and those outside of it whose older version we hold."""
+def _concerning(writer: Writer, table: sa.Table, run: Run, account: str, answer: Answer) -> dict[str, Rejected]:
+    """Return the bad rows of the answer's window, by digest, and those outside of it that touch what we hold.
+
+    Those are the newer versions of our rows, and rows without a readable key: they could be any of ours, and while one
+    stands nothing counts as gone.
+    """
     found = answer.rejected
     if not found:
         return {}
@@ -65,14 +69,14 @@ def _concerning(writer: Writer, table: sa.Table, account: str, answer: Answer) -
         *live_rows(table, account), sa.exists().where(same_key(table, keys, table))
     )
     ours = {tuple(row[name] for name in names) for row in writer.rows(held)}
-    return {
-        payload_digest(bad.payload): bad
-        for bad in found
-        if answer.start is None
-        or bad.day is None
-        or answer.holds(bad.day)
-        or payloads.key_of_payload(table, bad.payload) in ours
-    }
+
+    def concerns(bad: Rejected) -> bool:
+        if answer.start is None or bad.day is None or answer.holds(bad.day):
+            return True
+        key = payloads.key_of_payload(table, bad.payload)
+        return bad.day >= run.history_start if key is None else key in ours
+
+    return {payload_digest(bad.payload): bad for bad in found if concerns(bad)}
 
 
 def _key_text(key: tuple[Any, ...]) -> str:
