@@ -1,13 +1,14 @@
 """Who has a DuckDB file open: one process at a time, and in it one thread at a time opens or closes.
 
-DuckDB locks the file itself, and that is not enough. A process that closes a file lets go of it before it is done with
-the log beside it: what another one commits at that moment goes into a log that is then removed, and is lost. And a
-process loses all its locks on a file with the first descriptor of it that any of its threads closes; DuckDB looks into
-a file by one before it opens it, so that a thread that opens would let other processes in where another thread is still
-closing. Both were seen, and after the second nobody could open the file again.
+DuckDB locks the file itself, and that is not enough, for what it does before (seen in 2.0: the system calls of one
+`connect`). It reads the file's headers by a descriptor without a lock, closes that, and only then opens and locks the
+file; it does not read the headers again. So who opens while another process is about to close works on with the state
+before that one's commit, and the commit is lost without a word. And a process loses all its locks on a file with the
+first descriptor of it that any of its threads closes: a thread that opens lets other processes in where another thread
+is still closing. Both happened here; after some of it no program could open the file again.
 
 Here belongs only the door; opening, waiting and what errors mean belong to `duckdb_file.py`. A program that is not the
-pipeline takes no notice of it and has DuckDB's own lock.
+pipeline takes no notice of it and has DuckDB's own lock only.
 """
 
 import contextlib
