@@ -22,7 +22,22 @@ import psycopg
 
 from tasty_pipeline.core.warehouse import open_warehouse
 
-from . import at_once, clock, crashes, damage, disks, fuzzing, money, naive, paging, schedules, servers, torn
+from . import (
+    at_once,
+    bad_answers,
+    clock,
+    crashes,
+    damage,
+    disks,
+    drift_of_contract,
+    fuzzing,
+    money,
+    naive,
+    paging,
+    schedules,
+    servers,
+    torn,
+)
 from .tally import Tally
 from .world import OURS
 
@@ -65,6 +80,7 @@ class Given:
 
 
 def _schedules(given: Given) -> Iterator[Tally]:
+    """The runs are the core's, or with `only` dagster Dagster's."""
     for database in given.databases:
         server = given.server if database == "postgres" else ""
         yield schedules.search(
@@ -74,18 +90,20 @@ def _schedules(given: Given) -> Iterator[Tally]:
             server=server,
             processes=given.processes,
             first=given.first,
+            dagster=given.only == "dagster",
         )
 
 
 def _crashes(given: Given) -> Iterator[Tally]:
-    """All points where no number is given."""
+    """All points where no number is given; `only` names one victim."""
+    victims = {"postgres": ("process", "backend", "server")}
     for database in given.databases:
-        for scene in ("first", "later"):
+        for scene in crashes.SCENES:
             yield from crashes.search(
                 seed=given.seed,
                 database=database,  # type: ignore[arg-type]
-                scene=scene,  # type: ignore[arg-type]
-                victims=("process", "backend", "server") if database == "postgres" else ("process",),
+                scene=scene,
+                victims=(given.only,) if given.only else victims.get(database, ("process",)),  # type: ignore[arg-type]
                 points=given.number,
                 cuts=given.number or 100,
                 workers=given.processes,
@@ -106,6 +124,18 @@ def _at_once(given: Given) -> Iterator[Tally]:
 def _paging(given: Given) -> Iterator[Tally]:
     """Exhaustively, and so many of two or three changes besides."""
     yield paging.search(seed=given.seed, drawn=given.number, only=given.only)
+
+
+def _cases(search: Callable[..., Tally]) -> Callable[[Given], Iterator[Tally]]:
+    """All cases where no number is given; `only` names one to play it again."""
+
+    def tried(given: Given) -> Iterator[Tally]:
+        for database in given.databases:
+            server = given.server if database == "postgres" else database
+            only = (given.only,) if given.only else ()
+            yield search(seed=given.seed, count=given.number or None, database=server, only=only)
+
+    return tried
 
 
 def _money(given: Given) -> Iterator[Tally]:
@@ -144,6 +174,8 @@ SEARCHES: dict[str, tuple[Callable[[Given], Iterable[Tally]], int]] = {
     "torn-reads": (_torn, 10_000),
     "at-once": (_at_once, 10),
     "paging": (_paging, 1_000),
+    "answers": (_cases(bad_answers.search), 0),
+    "contract": (_cases(drift_of_contract.search), 0),
     "money": (_money, 100_000),
     "clock": (_clock, 1),
     "servers": (_servers, 5),
@@ -189,7 +221,8 @@ def _parser() -> argparse.ArgumentParser:
                         "'duckdb with a log')")  # fmt: skip
     parser.add_argument("--processes", type=int, default=1, help="of schedules and crashes: how many at once")
     parser.add_argument("--first", type=int, default=0, help="of schedules: the number of the first, to see one again")
-    parser.add_argument("--only", help="of paging: the name of one point, to see it again")
+    parser.add_argument("--only", help="of paging, answers and contract: the name of one, to see it "
+                        "again; of crashes: the victim")  # fmt: skip
     parser.add_argument("--python", default=sys.executable, help="of naive: the interpreter that the ways run on")
     return parser
 

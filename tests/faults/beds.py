@@ -5,13 +5,16 @@ Here belongs only copying, starting and stopping; what is run in a warehouse, an
 
 import runpy
 import shutil
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+import duckdb
 import psycopg
+
+from tasty_pipeline.core.warehouse import DUCKDB_CONFIG
 
 _POSTGRES = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "monolith" / "postgres.py"))
 _FILE, _COPY = "warehouse.duckdb", "copy.duckdb"
@@ -44,6 +47,12 @@ class Bed(Protocol):
     def left(self) -> str:
         """The URL of what the crash has left, for reading only."""
 
+    def kept_open(self, url: str) -> AbstractContextManager[object]:
+        """Keep a file open in this process, of which the first then finds what a crash has left, and nobody later."""
+
+    def files(self) -> list[tuple[str, int]]:
+        """Return what a crash has left of files, each with its size."""
+
     def litter(self) -> list[str]:
         """Return the files that do not belong there."""
 
@@ -69,6 +78,15 @@ class FileBed:
 
     def revive(self, *, crashed: bool) -> None:  # noqa: ARG002 - a file has no server
         _replace(self._place, self._aside)
+
+    def kept_open(self, url: str) -> AbstractContextManager[object]:
+        path = Path(url.removeprefix("duckdb:///"))
+        # the first sync's crash may have left none
+        return duckdb.connect(str(path), config=DUCKDB_CONFIG) if path.exists() else nullcontext()
+
+    def files(self) -> list[tuple[str, int]]:
+        # the size of a lock is the length of a process's number
+        return sorted((each.name, each.stat().st_size) for each in self._aside.iterdir() if each.suffix != ".lock")
 
     def litter(self) -> list[str]:
         # a file that was just being made (`.new`, empty, or the warehouse's second name) is left: nobody can tell
@@ -132,6 +150,12 @@ class ServerBed:
                 if "refused" in str(error):
                     self._server.close()
                     self._start()
+
+    def kept_open(self, url: str) -> AbstractContextManager[object]:  # noqa: ARG002 - there is no file
+        return nullcontext()
+
+    def files(self) -> list[tuple[str, int]]:
+        return []
 
     def litter(self) -> list[str]:
         return []

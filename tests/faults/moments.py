@@ -79,7 +79,7 @@ class Watched:
 
     def _watch_duckdb(self) -> None:
         connection, relation = duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation
-        self._wrap(duckdb, "connect", lambda path: f"opening {Path(path).name}")
+        self._wrap(duckdb, "connect", lambda path="a file": f"opening {Path(path).name}")
         self._wrap(connection, "close", lambda _: "closing")
         self._one_by_one(connection)
         real_sql, real_fetch = connection.sql, relation.to_arrow_table

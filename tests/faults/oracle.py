@@ -5,10 +5,10 @@ differently.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sync.ledger import row_of, stored
@@ -34,6 +34,11 @@ class Difference:
     def counts(self) -> Counter[str]:
         return Counter({name: len(rows) for name, rows in vars(self).items()})
 
+    def __iadd__(self, other: Self) -> Self:
+        for name, rows in vars(other).items():
+            getattr(self, name).extend(rows)
+        return self
+
     def __bool__(self) -> bool:
         return any(vars(self).values())
 
@@ -41,14 +46,32 @@ class Difference:
         return "; ".join(f"{name}: {', '.join(rows[:5])}" for name, rows in vars(self).items() if rows) or "none"
 
 
-def differences(sim: Simulator, warehouse: Warehouse, start: date, end: date) -> Difference:
-    """Compare every mirrored table with the ledger, histories from `start` to `end`."""
+def differences(
+    sim: Simulator,
+    warehouse: Warehouse,
+    start: date,
+    end: date,
+    *,
+    tables: Collection[str] = tuple(schema.MIRRORED),
+    accounts: Collection[str] | None = None,
+) -> Difference:
+    """Compare mirrored tables with the ledger, histories from `start` to `end`: all of them, or what is asked for.
+
+    What lies after `end` is not looked at unless everything is asked for; then it is a phantom.
+    """
     found = Difference()
     expected = _expected(sim, start, end)
     with warehouse.read() as reader:
-        for name, rows in expected.items():
-            table = schema.MIRRORED[name]
+        for name in tables:
+            table, rows = schema.MIRRORED[name], expected[name]
             live = [table.c.removed_at.is_(None)] if "removed_at" in table.c else []
+            if accounts is not None:
+                live.append(table.c.account_number.in_(accounts))
+                rows = [row for row in rows if row["account_number"] in accounts]
+                day = schema.DAY.get(name)
+                if day:
+                    live.append(table.c[day].between(start, end))
+                    rows = [row for row in rows if row[day] <= end]
             held = reader.rows(sa.select(table).where(*live))
             compared(found, name, schema.key_of(table), rows, [stored(row) for row in held])
     return found

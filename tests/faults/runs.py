@@ -5,10 +5,10 @@ belongs how a run is started and what is killed; when, and what is right afterwa
 """
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -23,6 +23,7 @@ from tasty_pipeline.core.errors import TastyError
 from tasty_pipeline.core.sync import Run, Sync
 from tasty_pipeline.core.warehouse import duckdb_file, open_warehouse
 
+from . import PROCESSES
 from .moments import Watched
 
 Victim = Literal["process", "backend", "server"]
@@ -96,6 +97,14 @@ class Outcome:
         return not self.killed and not self.kind
 
 
+# the tables that each sync writes
+PARTS: dict[str, tuple[str, ...]] = {
+    "accounts": ("accounts",),
+    "portfolio": ("positions", "balances"),
+    "transactions": ("transactions",),
+    "snapshots": ("balance_snapshots",),
+    "verify": ("transactions",),
+}
 WHATS = ("accounts", "portfolio", "transactions", "snapshots", "everything", "verify")
 
 
@@ -140,15 +149,13 @@ def here(task: Task) -> Outcome:
     return Outcome()
 
 
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([__name__])
 _LONGEST_SECONDS = 120
 
 
-def apart(task: Task) -> Outcome:
+def apart(task: Task, run: Callable[[Task], Outcome] = here) -> Outcome:
     """Run in a process of its own. Raises RuntimeError where it ends as no run may: without a word, or not at all."""
-    ours, theirs = _PROCESSES.Pipe(duplex=False)
-    process = _PROCESSES.Process(target=_run, args=(task, theirs))
+    ours, theirs = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=_run, args=(task, theirs, run))
     process.start()
     theirs.close()
     try:
@@ -165,9 +172,9 @@ def apart(task: Task) -> Outcome:
     return outcome
 
 
-def _run(task: Task, pipe: Any) -> None:
+def _run(task: Task, pipe: Any, run: Callable[[Task], Outcome]) -> None:
     with _Doom(task, pipe) as doom:
-        outcome = here(task)
+        outcome = run(task)
     pipe.send(Outcome(moments=tuple(doom.passed), struck=doom.struck, kind=outcome.kind, said=outcome.said))
 
 

@@ -25,6 +25,7 @@ from tasty_pipeline.core.warehouse import DUCKDB_CONFIG, open_warehouse
 from tasty_pipeline.simulator import SimulatorConfig, serve
 from tasty_pipeline.simulator.logins import ALICE
 
+from . import PROCESSES
 from .steps import Schedule, drawn, shortest, written
 from .tally import Tally
 from .trouble import HISTORY_DAYS, NEW_YORK
@@ -54,15 +55,23 @@ class Played:
 
 
 def search(
-    *, seed: int, schedules: int, database: str = "duckdb", server: str = "", processes: int = 1, first: int = 0
+    *,
+    seed: int,
+    schedules: int,
+    database: str = "duckdb",
+    server: str = "",
+    processes: int = 1,
+    first: int = 0,
+    dagster: bool = False,
 ) -> Tally:
-    """Play so many schedules of a seed, from number `first` on.
+    """Play so many schedules of a seed, from number `first` on; the runs are the core's, or Dagster's.
 
     `database` is `duckdb` or `postgres`; the second needs the URL of a server whose role may create databases.
     """
-    tally = Tally(f"{PROMISE} ({database})", seed=seed)
+    tally = Tally(f"{PROMISE} ({database}{', through Dagster' if dagster else ''})", seed=seed)
     numbers = range(first, first + schedules)
-    for number, played in zip(numbers, _all(numbers, seed, database, server, processes), strict=True):
+    one = partial(tried, seed, database=database, server=server, dagster=dagster)
+    for number, played in zip(numbers, _all(numbers, one, processes), strict=True):
         tally.tried += 1
         tally.notes += played.notes
         if played.wrong:
@@ -70,17 +79,19 @@ def search(
     return tally
 
 
-def _all(numbers: range, seed: int, database: str, server: str, processes: int) -> Iterator[Played]:
-    one = partial(tried, seed, database=database, server=server)
+def _all(numbers: range, one: Callable[[int], Played], processes: int) -> Iterator[Played]:
     if processes == 1:
         yield from map(one, numbers)
         return
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(processes, PROCESSES) as pool:
         yield from pool.map(one, numbers)
 
 
-def tried(seed: int, number: int, *, database: str, server: str = "", way: Way = OURS) -> Played:
+def tried(seed: int, number: int, *, database: str, server: str = "", dagster: bool = False) -> Played:
     """Play one schedule; where it breaks the promise, find the shortest that does."""
+    way = OURS
+    if dagster:
+        from .launched import THROUGH_DAGSTER as way  # noqa: N811, PLC0415 - it takes a second to import
     schedule = drawn(f"{seed}/{number}")
     again = partial(play, number, database=database, server=server, way=way)
     played = again(schedule)
@@ -92,7 +103,7 @@ def tried(seed: int, number: int, *, database: str, server: str = "", way: Way =
 
 def play(number: int, schedule: Schedule, *, database: str, server: str = "", way: Way = OURS) -> Played:
     """Play a schedule in a world of its own, whose brokerage and whose day are those of the number."""
-    begin = BEGINNINGS[number % len(BEGINNINGS)]
+    begin = datetime.now(NEW_YORK) if way.today else BEGINNINGS[number % len(BEGINNINGS)]
     start = begin.date() - timedelta(days=HISTORY_DAYS)
     accounts = 2 if number % 3 == 0 else 1
     alice = replace(ALICE, owns=tuple(range(accounts)))

@@ -12,9 +12,13 @@ from .steps import Schedule, drawn, shortest
 SEED = 5
 
 
-@pytest.mark.parametrize(("database", "number"), [("duckdb", 2), ("postgres", 4)])
-def test_after_any_schedule_the_tables_are_as_the_books(database: str, number: int, postgres_url: str) -> None:
-    tally = schedules.search(seed=SEED, schedules=number, database=database, server=postgres_url)
+@pytest.mark.parametrize(
+    ("database", "number", "dagster"), [("duckdb", 2, False), ("postgres", 4, False), ("postgres", 1, True)]
+)
+def test_after_any_schedule_the_tables_are_as_the_books(
+    database: str, number: int, dagster: bool, postgres_url: str
+) -> None:
+    tally = schedules.search(seed=SEED, schedules=number, database=database, server=postgres_url, dagster=dagster)
     assert tally.broken == []
     assert tally.tried == number
     assert tally.notes["runs successful"] > number

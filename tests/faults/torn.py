@@ -25,6 +25,7 @@ from tasty_pipeline.core.sync import Run, Sync
 from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
 from tasty_pipeline.simulator import Simulator, SimulatorConfig, serve
 
+from . import PROCESSES
 from . import torn_readers as readers
 from .tally import Tally
 from .torn_readers import STEADY, TOGGLED, Place, Way, Whole
@@ -34,8 +35,6 @@ _START, _TODAY = date(2026, 11, 18), date(2026, 11, 20)
 _PRICE = 10
 _SHOWN = 5  # torn snapshots of one reader
 _CALM = 0.02  # seconds between two reads of one who has read enough: the publisher wants to get on
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([__name__])
 
 
 @dataclass(frozen=True)
@@ -122,10 +121,10 @@ def _round(tally: Tally, publisher: "_Publisher", chosen: list[_Reader], reads: 
 
 
 def _begun(reader: _Reader, whole: Whole, reads: int, generations: int) -> Connection:
-    ours, theirs = _PROCESSES.Pipe(duplex=False)
+    ours, theirs = PROCESSES.Pipe(duplex=False)
     arguments = (reader, whole, max(reads * reader.share // 100, 1), generations, theirs)
     if reader.apart:
-        _PROCESSES.Process(target=_read, args=arguments, daemon=True).start()
+        PROCESSES.Process(target=_read, args=arguments, daemon=True).start()
         theirs.close()
     else:
         threading.Thread(target=_read, args=arguments, daemon=True).start()

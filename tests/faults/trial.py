@@ -34,6 +34,7 @@ from tasty_pipeline.simulator.answers import Answer
 
 from . import oracle, runs
 from .rows_said import Row, Rows, by_key, flat
+from .runs import PARTS
 
 NOW = datetime(2026, 11, 20, 21, 0, tzinfo=ZoneInfo("America/New_York"))  # a Friday
 START, TODAY = date(2026, 10, 26), date(2026, 11, 20)
@@ -44,14 +45,6 @@ ASKS_FOR_EVER = 800  # requests
 SETTINGS = {"now": NOW, "start": START, "accounts": 2, "trades_per_day": 2.0}
 
 T = TypeVar("T")
-
-PARTS: dict[str, tuple[str, ...]] = {
-    "accounts": ("accounts",),
-    "portfolio": ("positions", "balances"),
-    "transactions": ("transactions",),
-    "snapshots": ("balance_snapshots",),
-    "verify": ("transactions",),
-}
 
 
 @dataclass

@@ -6,6 +6,7 @@ said by `oracle.py`, how a run is made by `runs.py`.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
@@ -15,7 +16,7 @@ from tasty_pipeline.core.warehouse import open_warehouse
 from . import runs
 from .oracle import Difference, differences
 from .runs import Outcome, Task, Work
-from .steps import OF_THE_PIPELINE, Schedule, Step
+from .steps import OF_THE_CLOCK, OF_THE_PIPELINE, Schedule, Step
 from .trouble import HISTORY_DAYS, SECOND_LOGIN, Trouble
 
 LOOKBACK = timedelta(days=10)
@@ -28,22 +29,37 @@ class NotRepairedError(AssertionError):
 
 @dataclass(frozen=True)
 class Way:
-    """A way to keep the tables in agreement: a run, one that is killed at its `kill_at`, and what is wrong then.
+    """A way to keep the tables in agreement: a run, one that is killed at its `kill_at`, and what is wrong in the end.
 
-    One that promises nothing (`naive.py`) is judged in the end alone.
+    One that promises nothing (`naive.py`) is judged in the end alone. `beside` is a run in a process of its own, where
+    two in one would not do. `within` is where a way is at work, `heals` what an operator does in the end, `audited`
+    what must be true then besides; time stands still for a way that is of `today`.
     """
 
     run: Callable[[Task], Outcome]
     killed: Callable[[Task], Outcome]
     wrong: Callable[["World"], Difference]
     promises: bool = True
+    beside: Callable[[Task], Outcome] | None = None
+    within: Callable[["World"], AbstractContextManager[object]] = nullcontext
+    heals: Callable[[], object] = lambda: None
+    audited: Callable[["World"], list[str]] = lambda _: []
+    today: bool = False
 
 
 def _wrong(world: "World") -> Difference:
     return differences(world.sim, open_warehouse(world.warehouse), world.start, world.today)
 
 
-OURS = Way(runs.here, runs.apart, _wrong)
+def _unproven(world: "World") -> list[str]:
+    """Every day must be as it was proven, and no bad row be left over."""
+    with open_warehouse(world.warehouse).read() as reader:
+        findings = [audits.complete(reader, table) for table in (schema.transactions, schema.balance_snapshots)]
+        findings += [audits.no_rejected_rows(reader, table) for table in schema.MIRRORED.values()]
+    return [f"{each.summary} {each.sample[:1]}" for each in findings if not each.passed]
+
+
+OURS = Way(runs.here, runs.apart, _wrong, audited=_unproven)
 
 
 @dataclass
@@ -69,16 +85,19 @@ class World(Trouble):
         """
         self.hold()
         try:
-            for step in schedule:
-                if self.found:
-                    break
-                getattr(self, f"_{step.name}")(step) if step.name in OF_THE_PIPELINE else self.happens(step)
-            return self.found or self._healed()
+            with self.way.within(self):
+                for step in schedule:
+                    if self.found:
+                        break
+                    if not (self.way.today and step.name in OF_THE_CLOCK):
+                        getattr(self, f"_{step.name}")(step) if step.name in OF_THE_PIPELINE else self.happens(step)
+                return self.found or self._healed()
         finally:
             self.release()
 
     def _healed(self) -> Difference:
         self.heals()
+        self.way.heals()
         if self.second:
             self._everything(SECOND_LOGIN)
         last = self._everything()
@@ -86,21 +105,14 @@ class World(Trouble):
             return self.way.wrong(self)
         if not last.good:
             raise NotRepairedError(f"the last run failed: {last.said}")
-        self._audit()
+        self.found.stale += self.way.audited(self)
         return self.found
-
-    def _audit(self) -> None:
-        """Every day must be as it was proven, and no bad row be left over."""
-        with open_warehouse(self.warehouse).read() as reader:
-            findings = [audits.complete(reader, table) for table in (schema.transactions, schema.balance_snapshots)]
-            findings += [audits.no_rejected_rows(reader, table) for table in schema.MIRRORED.values()]
-        self.found.stale += [f"{each.summary} {each.sample[:1]}" for each in findings if not each.passed]
 
     def _everything(self, connection: str = "default") -> Outcome:
         """Synchronise all that a login sees; what is really gone is confirmed, as an operator does."""
         work = Work("everything", self._seen(connection), self.start, self.today)
         outcome = self._do(work, connection)
-        if outcome.kind in {"MassRemovalError", "IncompleteAnswerError"}:
+        if any(kind in outcome.kind for kind in ("MassRemovalError", "IncompleteAnswerError")):
             outcome = self._do(replace(work, confirm=True), connection)
         return outcome
 
@@ -125,16 +137,20 @@ class World(Trouble):
 
     def _killed(self, step: Step) -> None:
         self.release()
-        self._note(self.way.killed(replace(self._task(self._work(step)), kill_at=1 + step.c % _MOST_MOMENTS)))
+        self._note(self.way.killed(replace(self.task(self._work(step)), kill_at=1 + step.c % _MOST_MOMENTS)))
         self.hold()
 
     def _beside(self, step: Step) -> None:
         """Two at once."""
         works = [self._work(step), self._work(Step("", step.b, step.c, step.a))]
+        if self.way.beside:
+            self.release()
         with ThreadPoolExecutor(2) as pool:
-            tasks = [replace(self._task(work), run_id=f"run-{len(self.outcomes)}-{n}") for n, work in enumerate(works)]
-            for outcome in pool.map(self.way.run, tasks):
+            tasks = [replace(self.task(work), run_id=f"run-{len(self.outcomes)}-{n}") for n, work in enumerate(works)]
+            for outcome in pool.map(self.way.beside or self.way.run, tasks):
                 self._note(outcome)
+        if self.way.beside:
+            self.hold()
 
     def _meddled(self, step: Step) -> None:
         """A run during which the books change, at the turn of one of its requests."""
@@ -149,7 +165,7 @@ class World(Trouble):
 
         brokerage.read_served = meddle  # type: ignore[method-assign]
         try:
-            self._note(self.way.run(self._task(self._work(step))))
+            self._note(self.way.run(self.task(self._work(step))))
         finally:
             brokerage.read_served = real  # type: ignore[method-assign]
 
@@ -165,17 +181,34 @@ class World(Trouble):
         return Work(what, accounts, max(last - timedelta(days=step.c % HISTORY_DAYS), self.start), last)
 
     def _do(self, work: Work, connection: str = "default") -> Outcome:
-        """One run, by itself: if nothing was against it and it went over everything, the tables equal the books now."""
+        """One run, by itself: if nothing was against it, what it went over is as in the books now."""
         before = self.hits()
-        outcome = self._note(self.way.run(self._task(work, connection)))
-        whole = work.what == "everything" and (work.start, work.end) == (self.start, self.today)
-        quiet = self.hits() == before and not self.trades_on
-        everyone = connection == "default" and set(work.accounts) == set(self.numbers)
-        if self.way.promises and outcome.good and quiet and whole and everyone:
-            self.found = self.way.wrong(self)
+        outcome = self._note(self.way.run(self.task(work, connection)))
+        if self.way.promises and outcome.good and self.hits() == before and not self.trades_on:
+            whole = work.what == "everything" and (work.start, work.end) == (self.start, self.today)
+            everyone = connection == "default" and set(work.accounts) == set(self.numbers)
+            self.found = self.way.wrong(self) if whole and everyone else self._wrong_of(work, connection)
         return outcome
 
-    def _task(self, work: Work, connection: str = "default") -> Task:
+    def _wrong_of(self, work: Work, connection: str) -> Difference:
+        """What is wrong of the tables, accounts and days of a run; of the accounts' list, those that its login sees."""
+        if work.what == "verify":
+            return Difference()  # it promises the same total
+        parts = ("accounts", "portfolio", "transactions", "snapshots") if work.what == "everything" else (work.what,)
+        found = Difference()
+        for part in parts:
+            accounts = self._seen(connection) if part == "accounts" else work.accounts
+            found += differences(
+                self.sim,
+                open_warehouse(self.warehouse),
+                work.start,
+                work.end,
+                tables=runs.PARTS[part],
+                accounts=accounts,
+            )
+        return found
+
+    def task(self, work: Work, connection: str = "default") -> Task:
         return Task(
             self.sim.url,
             self.sim.client_secret,
