@@ -2,12 +2,17 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 
 from tasty_pipeline.core import schema
-from tasty_pipeline.core.errors import PermanentError, TastyError
+from tasty_pipeline.core.errors import ConfigurationError, PermanentError, TastyError
+from tasty_pipeline.core.warehouse import open_warehouse
 
 from .bench import BUSY, PATIENCE, QUIET, TODAY, Bench, day, elsewhere
 
@@ -137,3 +142,26 @@ def test_concurrent_syncs_of_one_account_neither_double_nor_deadlock(bench: Benc
     assert written == len(bench.listed(BUSY)) + len(bench.sim.brokerage.positions(BUSY))
     assert bench.live(BUSY) == bench.listed(BUSY)
     assert bench.complete()
+
+
+def test_a_reading_of_the_future_is_told_of_the_clock_and_not_to_run_again(bench: Bench) -> None:
+    """Another machine's clock was ahead when it published."""
+    bench.transactions()
+    log = schema.sync_log
+    bench.change(sa.update(log).values(read_started_at=datetime.now(UTC) + timedelta(days=365)))
+    bench.sim.brokerage.book_late(QUIET, 3)
+    before = bench.data()
+    with pytest.raises(ConfigurationError, match="clock"):
+        bench.transactions()
+    assert bench.data() == before
+
+
+def test_on_postgres_an_overtaken_reading_is_noticed_whatever_the_role_s_isolation_is(postgres_database: str) -> None:
+    """A snapshot from before the lock was free would not see who held it."""
+    with psycopg.connect(postgres_database, autocommit=True) as admin:
+        name = urlsplit(postgres_database).path.removeprefix("/")
+        admin.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'".encode())
+    warehouse = open_warehouse(postgres_database)
+    warehouse.migrate()
+    with warehouse.write("a lock") as writer:
+        assert writer.scalar(sa.select(sa.func.current_setting("transaction_isolation"))) == "read committed"

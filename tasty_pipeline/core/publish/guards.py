@@ -4,6 +4,7 @@ Whether too much is missing is decided before the transaction, in `core.sync`.
 """
 
 from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -13,6 +14,8 @@ from tasty_pipeline.core.publish.base import Answer, Run, has_keyless, live_rows
 from tasty_pipeline.core.schema import DAY
 from tasty_pipeline.core.warehouse import Reader, Writer
 
+# what clocks of machines that ask one time server may differ by
+_SKEW = timedelta(seconds=5)
 # the broker's own two: both may stand in one warehouse, on accounts and logins of their own
 BROKERS = frozenset({"production", "sandbox"})
 
@@ -62,7 +65,23 @@ def refuse_stale(writer: Writer, table: sa.Table, account: str, answer: Answer) 
         newer_read = newer_read.where(log.c.window_start <= answer.end, log.c.window_end >= answer.start)
         newer_row = newer_row.where(table.c[DAY[table.name]].between(answer.start, answer.end))
     if writer.scalar(newer_read) or writer.scalar(newer_row):
+        _refuse_future(writer, table, account)
         raise stale_read(table, account)
+
+
+def _refuse_future(writer: Writer, table: sa.Table, account: str) -> None:
+    """Raise `ConfigurationError` where what was read later is later than now: a clock is wrong, and no retry helps."""
+    log = schema.sync_log
+    mine = [log.c.table_name == table.name, log.c.account_number == account, log.c.result == "published"]
+    newest = writer.scalar(sa.select(sa.func.max(log.c.read_started_at)).where(*mine))
+    if newest is not None and newest > datetime.now(UTC) + _SKEW:
+        raise ConfigurationError(
+            f"{table.name} of {account or 'the login'} were read at {newest:%Y-%m-%d %H:%M:%S} UTC, and by this "
+            "machine's clock that is in the future.",
+            "set the clocks of all machines that run the pipeline by one time server. If it was the other clock that "
+            "was wrong, nothing of this table is published before that time, unless read_started_at in tasty.sync_log "
+            "and synced_at in the table are set back to now.",
+        )
 
 
 def refuse_overtaken(writer: Writer, table: sa.Table, staged: sa.Table, account: str, answer: Answer) -> None:

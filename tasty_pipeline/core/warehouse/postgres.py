@@ -59,6 +59,9 @@ class PostgresWarehouse(Warehouse):
         with self._explain.connecting():
             connection = psycopg.connect(**self._settings)
         try:
+            # said in either case: a role's or a database's default may be another one, and a snapshot that is taken
+            # before a lock was waited for does not see what its last holder committed
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             if not write:
                 connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                 connection.read_only = True
