@@ -13,7 +13,8 @@ from tasty_pipeline.core import publish, schema
 from tasty_pipeline.core.arrow import to_arrow
 from tasty_pipeline.core.broker import Span
 from tasty_pipeline.core.errors import StaleReadError
-from tasty_pipeline.core.publish import Answer, Run
+from tasty_pipeline.core.publish import Answer, Run, receipts
+from tasty_pipeline.core.sync.window import PAD
 
 from .bench import QUIET, START, TODAY, Bench, Row, day, elsewhere
 
@@ -165,3 +166,37 @@ def test_receipts_of_other_days_than_are_asked_for_stay(busy: Bench) -> None:
     kept = busy.rows(KEPT, KEPT.c.window_end < day(30))
     busy.transactions(day(5), TODAY)
     assert busy.rows(KEPT, KEPT.c.window_end < day(30)) == kept
+
+
+def test_a_window_that_was_read_by_another_version_of_the_contract_is_read_again(
+    busy: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upgraded package may make other rows of the same answer."""
+    busy.change(sa.update(TABLE).values(description="as the old version read it"))
+    last = TODAY + PAD
+    with busy.warehouse.read() as reader:
+        as_they_are = reader.fingerprints(TABLE, QUIET, START, last)
+    stored = receipts._Stored(as_they_are, START, last)  # noqa: SLF001 - a receipt as the old version wrote it
+    for row in busy.rows(KEPT):
+        receipt = stored.fingerprint(Span(row["window_start"], row["window_end"]))
+        this = sa.update(KEPT).where(KEPT.c.window_start == row["window_start"])
+        busy.change(this.values(fingerprint=receipt))
+    assert busy.transactions().updated == 0
+    monkeypatch.setattr(receipts, "_contract", lambda: "another")
+    assert busy.transactions().updated == len(busy.rows(TABLE))
+    assert "as the old version read it" not in {row["description"] for row in busy.rows(TABLE)}
+
+
+def test_a_day_that_lay_ahead_when_its_window_was_published_is_proven_when_it_has_come(bench: Bench) -> None:
+    """Nothing was booked on it, so that the window answers as before."""
+    for _ in range(400):
+        bench.sim.brokerage.deposit(QUIET, 1)
+        for back in range(1, 14):
+            bench.sim.brokerage.book_late(QUIET, back)
+    bench.transactions(day(20))
+    for ahead in (1, 2, 3):
+        bench.sim.brokerage.advance(timedelta(days=1))
+        bench.sim.brokerage.book_late(QUIET, 10)
+        bench.transactions(day(20), day(-ahead))
+    proven = {row["day"] for row in bench.rows(schema.proven_days)}
+    assert {day(back) for back in range(-3, 21)} <= proven

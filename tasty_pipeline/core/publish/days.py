@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 
 import pyarrow as pa
@@ -72,7 +72,7 @@ def prove_days(
     if answer.start is None:
         raise TypeError("only answers about days can be proven by day")
     known = _known_days(writer, table, account, answer)
-    found = _days_of(table, answer, days(answer.start, last), {day for day in known if day > last})
+    found = _days_of(table, answer, days(answer.start, last), known, last)
     rejected = Counter(bad.day for bad in answer.rejected)
     proven = [
         {"account_number": account, "table_name": table.name, "day": day, "row_count": rows + rejected[day]}
@@ -96,15 +96,17 @@ def _known_days(writer: Writer, table: sa.Table, account: str, answer: Answer) -
 
 
 def _days_of(
-    table: sa.Table, answer: Answer, asked: Iterable[date], later: Iterable[date]
+    table: sa.Table, answer: Answer, asked: Iterable[date], known: Collection[date], last: date
 ) -> dict[date, tuple[int, str]]:
     """Return number and digest of the rows of each day that was read: also of those without rows.
 
-    `later` are days after today that had rows once: should they be gone, their old proof must not stand.
+    Days after the `last` that are known had rows once: should they be gone, their old proof must not stand. A day of a
+    window that answers as before has its proof already, unless it lay after the last day then, and had no rows.
     """
     nothing = (0, rows_digest(table, answer.rows.schema.empty_table()))
-    wanted = {*asked, *later, *answer.proofs}
-    return {day: answer.proofs.get(day, nothing) for day in sorted(wanted) if day not in answer.unchanged_days}
+    wanted = {*asked, *(day for day in known if day > last), *answer.proofs}
+    as_before = answer.unchanged_days & set(known)
+    return {day: answer.proofs.get(day, nothing) for day in sorted(wanted - as_before)}
 
 
 def _audit(writer: Writer, table: sa.Table, account: str, answer: Answer, expected: Mapping[date, int]) -> None:

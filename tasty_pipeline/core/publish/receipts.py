@@ -1,19 +1,23 @@
 """What windows answered when their rows were published, so that one that answers the same again need not be read.
 
 Here belongs what makes such a receipt worth something: it counts only as long as the table holds, of the window's days,
-exactly what it held when the receipt was written. Whether an answer is the same is found out in `core.broker`.
+exactly what it held when the receipt was written, and as long as the same answer would become the same rows. Whether an
+answer is the same is found out in `core.broker`.
 """
 
+import hashlib
+import inspect
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
 import sqlalchemy as sa
 
-from tasty_pipeline.core import schema
-from tasty_pipeline.core.broker import Receipt, Span
+from tasty_pipeline.core import arrow, payloads, quick, schema, values, vocabulary
+from tasty_pipeline.core.broker import Receipt, Span, contents
 from tasty_pipeline.core.broker.windows import padded
 from tasty_pipeline.core.publish.base import Answer, Run, same_key, stage_keys
 from tasty_pipeline.core.publish.guards import stale_read
@@ -105,4 +109,12 @@ class _Stored:
             return "of other days"
         left, right = bisect_left(self._days, first), bisect_right(self._days, last)
         rows, hashes = self._rows[right] - self._rows[left], self._hashes[right] - self._hashes[left]
-        return f"{first}..{last}: {rows} rows, {hashes:x}"
+        return f"{first}..{last}: {rows} rows, {hashes:x}, read by {_contract()}"
+
+
+@cache
+def _contract() -> str:
+    """Name what turns payloads into rows: what another version stored, this one might read differently."""
+    modules = (schema, vocabulary, values, arrow, payloads, quick, contents)
+    sources = "\n".join(inspect.getsource(module) for module in modules)
+    return hashlib.blake2b(sources.encode(), digest_size=6).hexdigest()
