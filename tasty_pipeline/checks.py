@@ -16,6 +16,7 @@ from tasty_pipeline.assets.syncing import markdown_table
 from tasty_pipeline.core import audits, schema
 from tasty_pipeline.core.audits import Days, Finding
 from tasty_pipeline.core.errors import TastyError
+from tasty_pipeline.core.settings import read_settings
 from tasty_pipeline.core.warehouse import Reader
 from tasty_pipeline.jobs import RANGE_END_TAG, RANGE_START_TAG
 from tasty_pipeline.resources import WarehouseResource
@@ -43,7 +44,7 @@ def _audits_of(table: sa.Table) -> dict[str, Audit]:
     else:
         found["known_accounts"] = partial(_windowed, audits.known_accounts, table)
     if table in (schema.transactions, schema.balance_snapshots):
-        found["complete"] = partial(_windowed, audits.complete, table)
+        found["complete"] = partial(_complete, table)
     if table is schema.transactions:
         found |= {"one_partition": audits.one_partition, "net_value": audits.net_value}
     return found
@@ -51,6 +52,10 @@ def _audits_of(table: sa.Table) -> dict[str, Audit]:
 
 def _windowed(audit: Callable[..., Finding], table: sa.Table, reader: Reader, window: Days) -> Finding:
     return audit(reader, table, window)
+
+
+def _complete(table: sa.Table, reader: Reader, window: Days) -> Finding:
+    return audits.complete(reader, table, window, since=read_settings().history_start)
 
 
 def _whole(audit: Callable[..., Finding], table: sa.Table, reader: Reader, _: Days) -> Finding:

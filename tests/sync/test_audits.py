@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from tasty_pipeline.core import audits, schema
 from tasty_pipeline.core.audits import Finding
+from tasty_pipeline.core.sync import Sync, history_of_new
 from tasty_pipeline.core.tradingdays import last_closed_session
 from tasty_pipeline.core.warehouse import Reader, Warehouse, Writer
 from tasty_pipeline.simulator import Fault
@@ -419,3 +420,19 @@ def test_what_was_removed_is_no_drift_of_today(bench: Bench) -> None:
     bench.hide(odd["transaction_id"])
     assert bench.transactions().removed == 1
     assert bench.audit("contract", schema.transactions).passed
+
+
+def test_of_an_account_opened_after_the_history_s_start_was_moved_no_earlier_days_are_wanted(bench: Bench) -> None:
+    later = day(15)
+    bench.everything()
+    new = bench.sim.brokerage.open_account()
+    bench.accounts(history_start=later)
+    assert bench.do(lambda s: _history_of_new(s, new), history_start=later) == later
+    bench.transactions(later, TODAY, account=new, history_start=later)
+    assert bench.do(lambda s: _history_of_new(s, new), history_start=later) is None
+    assert not bench.complete()
+    assert bench.audit("complete", TRANSACTIONS, None, later).passed
+
+
+async def _history_of_new(sync: Sync, account: str) -> date | None:
+    return history_of_new(sync, TRANSACTIONS, account)

@@ -204,3 +204,20 @@ def test_a_reading_wider_than_a_page_is_stored_whole(bench: Bench) -> None:
     assert result.read == len(bench.listed()) > 2400
     assert bench.live() == bench.listed()
     assert bench.complete()
+
+
+def test_totals_agree_where_a_row_stands_rejected_from_before_the_history_s_start(bench: Bench) -> None:
+    bad = bench.dated(day(38), day(30))[0]
+    bench.sim.brokerage.restate(bad, leg_count="many")
+    assert bench.transactions().rejected == 1
+    assert bench.verify() is None
+    assert bench.verify(history_start=day(15)) is None
+
+
+def test_totals_agree_where_a_row_is_dated_far_ahead(bench: Bench) -> None:
+    bench.transactions()
+    ahead = bench.dated(day(9), TODAY)[0]
+    bench.sim.brokerage.redate(ahead, TODAY + timedelta(days=30))
+    bench.transactions()
+    assert bench.verify() is None
+    assert bench.live() == bench.listed()

@@ -6,6 +6,7 @@ import pytest
 
 from tasty_pipeline.core import schema
 from tasty_pipeline.core.errors import IncompleteAnswerError, MassRemovalError
+from tasty_pipeline.core.sync.window import ASKED_FOR
 from tasty_pipeline.simulator import Fault
 
 from .bench import QUIET, TODAY, Bench, day
@@ -189,4 +190,25 @@ def test_an_empty_list_of_accounts_is_refused(bench: Bench) -> None:
     bench.sim.brokerage.faults.add(Fault("empty_list", path="/customers/me/accounts$"))
     with pytest.raises(MassRemovalError):
         bench.accounts()
+    assert bench.data() == before
+
+
+def test_rows_that_move_to_a_far_day_are_not_removed_however_many_they_are(bench: Bench) -> None:
+    moved = [bench.sim.brokerage.book_late(QUIET, 2) for _ in range(ASKED_FOR + 5)]
+    for _ in range(20 * len(moved)):  # so that so many are no more than a correction takes back
+        bench.sim.brokerage.book_late(QUIET, 12)
+    bench.transactions()
+    for identifier in moved:
+        bench.sim.brokerage.redate(identifier, day(35))
+    assert bench.transactions(LOOKBACK).removed == 0
+    assert bench.live() == bench.listed()
+    assert bench.complete()
+
+
+def test_a_person_s_word_removes_no_row_that_the_broker_shows_by_its_id(bench: Bench) -> None:
+    bench.transactions()
+    before = bench.data()
+    bench.before("transaction", 1, bench.hide(bench.dated(LOOKBACK, TODAY)[0]))
+    with pytest.raises(IncompleteAnswerError, match="shows by id"):
+        bench.transactions(LOOKBACK, confirm_removal=True)
     assert bench.data() == before

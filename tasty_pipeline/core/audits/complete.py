@@ -21,15 +21,15 @@ PROVEN = schema.proven_days
 Key = tuple[str, date]
 
 
-def complete(reader: Reader, table: sa.Table, window: Days = None) -> Finding:
+def complete(reader: Reader, table: sa.Table, window: Days = None, since: date = date.min) -> Finding:
     """Of every proven day the table holds exactly the rows that were proven, and no account lacks a day's proof.
 
     The number of rows is compared on all days, whatever the window: a narrow run must not show as mended what is not.
     The content is compared within the window, where its digest is of this version's making. A day's proof is wanted of
-    every live account from the first proven day to the last but one; the newest is left to the next nightly run,
-    because a run for one account proves it first.
+    every live account from the first proven day, or from `since` where the history begins later by now, to the last but
+    one; the newest is left to the next nightly run, because a run for one account proves it first.
     """
-    wrong = {**_unproven(reader, table), **_changed(reader, table, window), **_miscounted(reader, table)}
+    wrong = {**_unproven(reader, table, since), **_changed(reader, table, window), **_miscounted(reader, table)}
     proven_days = reader.scalar(sa.select(sa.func.count()).where(PROVEN.c.table_name == table.name))
     return found(
         sorted(wrong.values(), key=lambda row: (row["day"], row["account_number"])),
@@ -97,7 +97,7 @@ def _years(first: date, last: date) -> Iterator[tuple[date, date]]:
         yield max(first, date(year, 1, 1)), min(last, date(year, 12, 31))
 
 
-def _unproven(reader: Reader, table: sa.Table) -> dict[Key, dict[str, Any]]:
+def _unproven(reader: Reader, table: sa.Table, since: date) -> dict[Key, dict[str, Any]]:
     """Find the days that were proven of some account and not of another one that is live."""
     of_table, account, day = PROVEN.c.table_name == table.name, PROVEN.c.account_number, PROVEN.c.day
     ends = reader.rows(sa.select(sa.func.min(day).label("first"), sa.func.max(day).label("last")).where(of_table))[0]
@@ -107,9 +107,12 @@ def _unproven(reader: Reader, table: sa.Table) -> dict[Key, dict[str, Any]]:
     asked = reader.scalar(
         sa.select(sa.func.max(log.c.window_end)).where(log.c.table_name == table.name, log.c.result == "published")
     )
-    first, last = ends["first"], min(ends["last"], asked or ends["last"]) - timedelta(days=1)
+    first, last = max(ends["first"], since), min(ends["last"], asked or ends["last"]) - timedelta(days=1)
     counted = sa.select(account, sa.func.count().label("days"), sa.func.max(day).label("last"))
-    known = {row["account_number"]: row for row in reader.rows(counted.where(of_table, day <= last).group_by(account))}
+    known = {
+        row["account_number"]: row
+        for row in reader.rows(counted.where(of_table, day.between(first, last)).group_by(account))
+    }
     accounts, standing_still = schema.accounts, stranded(reader)
     wrong: dict[Key, dict[str, Any]] = {}
     for row in reader.rows(sa.select(accounts.c.account_number).where(accounts.c.removed_at.is_(None))):

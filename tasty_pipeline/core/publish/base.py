@@ -171,13 +171,19 @@ def has_keyless(table: sa.Table, rejected: Sequence[Rejected]) -> bool:
     return any(payloads.key_of_payload(table, bad.payload) is None for bad in rejected)
 
 
-def mark_removed(writer: Writer, table: sa.Table, run: Run, gone: pa.Table, read: tuple[datetime, datetime]) -> int:
-    """Set `removed_at` on rows, given by their keys, that a read from one moment to another no longer holds."""
+def mark_removed(
+    writer: Writer, table: sa.Table, run: Run, gone: pa.Table, read: tuple[datetime, datetime], account: str = ""
+) -> int:
+    """Set `removed_at` on rows, given by their keys, that a read from one moment to another no longer holds.
+
+    Of an account's rows only those that are still its own: another account's sync may just have found one there.
+    """
     if not gone.num_rows:
         return 0
     keys = writer.stage(table, gone)
     marks = {"removed_at": read[1], "synced_at": read[0], "run_id": run.run_id}
-    return writer.remove(table, table.c.removed_at.is_(None), sa.exists().where(same_key(table, keys, table)), **marks)
+    doomed = [*live_rows(table, account), sa.exists().where(same_key(table, keys, table))]
+    return writer.remove(table, *doomed, **marks)
 
 
 def delete_gone(writer: Writer, table: sa.Table, gone: pa.Table) -> int:

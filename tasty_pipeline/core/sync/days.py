@@ -12,7 +12,7 @@ from tasty_pipeline.core import publish, schema
 from tasty_pipeline.core.errors import ConfigurationError, IncompleteAnswerError
 from tasty_pipeline.core.publish import Run, SyncResult
 from tasty_pipeline.core.sync.base import TRIES, Sync, logged
-from tasty_pipeline.core.sync.window import Book, count_history, sync_window
+from tasty_pipeline.core.sync.window import Book, count_history, last_counted, sync_window
 from tasty_pipeline.core.tradingdays import new_york_day
 from tasty_pipeline.core.warehouse import Reader
 
@@ -43,7 +43,10 @@ def history_of_new(sync: Sync, table: sa.Table, account: str) -> date | None:
     with sync.warehouse.read() as reader:
         first = reader.scalar(sa.select(sa.func.min(proven.c.day)).where(of_table))
         own = sa.select(sa.func.min(proven.c.day)).where(of_table, proven.c.account_number == account)
-        return None if first and reader.scalar(own) == first else first or sync.run.history_start
+        # the start may have been moved to a later day since
+        first = max(first, sync.run.history_start) if first else sync.run.history_start
+        reached = reader.scalar(own)
+        return None if reached and reached <= first else first
 
 
 async def _sync_days(sync: Sync, table: sa.Table, account: str, start: date, end: date) -> SyncResult:
@@ -125,20 +128,26 @@ async def _totals(sync: Sync, account: str) -> _Totals:
     before = sum(day < first for day in edge.outside["transaction_date"].to_pylist())
     before += sum(bad.day is not None and bad.day < first for bad in edge.rejected)
     with sync.warehouse.read() as reader:
-        stored = _known_ids(reader, account, first)
+        stored = _known_ids(reader, account, first, last_counted(sync))
     return _Totals(total, stored + before)
 
 
-def _known_ids(reader: Reader, account: str, first: date) -> int:
-    """Count the transactions from `first` on that are stored or stand rejected; those that are both count once."""
+def _known_ids(reader: Reader, account: str, first: date, last: date) -> int:
+    """Count the transactions of the days first..last that are stored or stand rejected; those that are both once.
+
+    A rejection of days before the history's start stands from when that was an earlier one: nobody asks for it now.
+    """
     table, bad = schema.transactions, schema.rejected_rows
-    live = publish.live_rows(table, account, first)
+    live = publish.live_rows(table, account, first, last)
     standing = reader.rows(
         sa.select(bad.c.row_key, bad.c.payload_digest).where(
-            bad.c.account_number == account, bad.c.table_name == table.name, bad.c.resolved_at.is_(None)
+            bad.c.account_number == account,
+            bad.c.table_name == table.name,
+            bad.c.resolved_at.is_(None),
+            sa.or_(bad.c.window_end.is_(None), bad.c.window_end >= first),
         )
     )
     keys = {row["row_key"] or f"without a key: {row['payload_digest']}" for row in standing}
     ids = [int(key) for key in keys if key.isdecimal()]
     both = reader.scalar(sa.select(sa.func.count()).select_from(table).where(*live, table.c.transaction_id.in_(ids)))
-    return publish.count_live(reader, table, account, first) + len(keys) - int(both)
+    return publish.count_live(reader, table, account, first, last) + len(keys) - int(both)

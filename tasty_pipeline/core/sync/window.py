@@ -30,7 +30,7 @@ from tasty_pipeline.core.sync.base import (
 from tasty_pipeline.core.tradingdays import new_york_day
 
 PAD = timedelta(days=PAD_DAYS)
-# More missing rows than these are not asked for one by one: that many are no correction.
+# More missing rows than these are not asked for one by one, but looked for in the whole history.
 ASKED_FOR = 25
 
 
@@ -96,13 +96,21 @@ async def _sync_window(book: Book, start: date, end: date) -> tuple[SyncResult, 
 
         answer, gone = await agreed(once, book.missing_from)
         hidden: list[int] = []
+        if gone.num_rows > ASKED_FOR and _has_ids(book.table) and not _is_whole(book, start, end):
+            # a correction may move many rows to far days: in the whole history it is seen which of them are gone
+            return await _sync_window(book, book.sync.run.history_start, today)
         if gone.num_rows and _has_ids(book.table) and gone.num_rows <= ASKED_FOR:
             answer, hidden = await _looked_for(book, answer, gone)
             gone = book.missing_from(answer)
-        if gone.num_rows and not book.sync.run.confirm_removal:
-            await _refuse_mass_removal(book, answer, gone.num_rows)
+        if gone.num_rows:
             _refuse_hidden(book, answer, hidden)
+            if not book.sync.run.confirm_removal:
+                await _refuse_mass_removal(book, answer, gone.num_rows)
         return _publish(book, answer, gone, end)
+
+
+def _is_whole(book: Book, start: date, end: date) -> bool:
+    return start <= book.sync.run.history_start and end >= new_york_day(book.sync.run.now())
 
 
 def _has_ids(table: sa.Table) -> bool:
@@ -152,7 +160,7 @@ async def _refuse_mass_removal(book: Book, answer: Answer, gone: int) -> None:
     """
     run, table, account = book.sync.run, book.table, book.account
     whole = _has_ids(table)
-    start, end = (run.history_start, None) if whole else (answer.start, answer.end)
+    start, end = (run.history_start, last_counted(book.sync)) if whole else (answer.start, answer.end)
     with book.sync.warehouse.read() as reader:
         stored = publish.count_live(reader, table, account, start, end)
     if whole:
@@ -162,8 +170,13 @@ async def _refuse_mass_removal(book: Book, answer: Answer, gone: int) -> None:
 
 async def count_history(sync: Sync, account: str) -> int:
     """Return the API's total from shortly before the history's start to shortly after today: later-dated rows count."""
-    today = new_york_day(sync.run.now())
-    return await sync.broker.count_transactions(account, start=sync.run.history_start - PAD, end=today + PAD)
+    start = sync.run.history_start - PAD
+    return await sync.broker.count_transactions(account, start=start, end=last_counted(sync))
+
+
+def last_counted(sync: Sync) -> date:
+    """Return the last day of what is counted: rows are dated some days ahead, and seldom more."""
+    return new_york_day(sync.run.now()) + PAD
 
 
 def _publish(book: Book, answer: Answer, gone: pa.Table, last: date) -> tuple[SyncResult, set[date]]:
@@ -174,7 +187,7 @@ def _publish(book: Book, answer: Answer, gone: pa.Table, last: date) -> tuple[Sy
         publish.refuse_overwritten(writer, table, account, answer)
         refuse_moved(writer, table, account, answer, gone)
         merged, touched = publish.merge_days(writer, table, run, account, answer)
-        removed = publish.mark_removed(writer, table, run, gone, answer.read)
+        removed = publish.mark_removed(writer, table, run, gone, answer.read, account)
         rejected = publish.record_rejects(writer, table, run, account, answer)
         counts, digest = publish.prove_days(writer, table, run, account, answer, last)
         publish.keep_receipts(writer, table, run, account, answer)
