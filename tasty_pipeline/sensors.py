@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import dagster as dg
+from dagster._core.storage.dagster_run import RunRecord  # what the public get_run_records returns
 
 from tasty_pipeline import incidents
 from tasty_pipeline.assets.config import HistoryConfig, SyncConfig
@@ -36,6 +37,12 @@ LOGINS_AT_ONCE = 8
 LOST_AFTER = timedelta(hours=1)
 # A run that failed is requested again after this long, and not by every tick.
 AGAIN_AFTER = timedelta(minutes=10)
+# More runs than ticks can start before a failed one is due again: from then on the cursor lacks its accounts.
+_RUNS_LOOKED_AT = AGAIN_AFTER // timedelta(seconds=DEV_INTERVAL) + 1
+_LOST = (
+    "Dagster no longer knows the run that worked on this: its records were deleted or replaced. What the run had "
+    "published is kept. What to do: ask for the synchronisation again."
+)
 _ENDED_BADLY = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -116,14 +123,19 @@ async def _ask_all(
 
 
 def _failed(instance: dg.DagsterInstance) -> list[str]:
-    """Return the accounts of the newest run if it failed some time ago: what changed there is not in the tables."""
-    newest = dg.RunsFilter(job_name=sync_activity.name)
-    record = next(iter(instance.get_run_records(newest, limit=1)), None)
-    if record is None or record.dagster_run.status not in _ENDED_BADLY:
-        return []
-    if time.time() - (record.end_time or 0) < AGAIN_AFTER.total_seconds():
-        return []
-    return record.dagster_run.tags.get(ACCOUNTS_TAG, "").split(", ")
+    """Return the accounts whose own newest run failed some time ago: what changed there is not in the tables."""
+    runs = dg.RunsFilter(job_name=sync_activity.name)
+    newest: dict[str, RunRecord] = {}
+    for record in instance.get_run_records(runs, limit=_RUNS_LOOKED_AT):
+        # another account's run that came later says nothing of this one
+        for account in filter(None, record.dagster_run.tags.get(ACCOUNTS_TAG, "").split(", ")):
+            newest.setdefault(account, record)
+    due = time.time() - AGAIN_AFTER.total_seconds()
+    return [
+        account
+        for account, record in newest.items()
+        if record.dagster_run.status in _ENDED_BADLY and (record.end_time or 0) <= due
+    ]
 
 
 def _under_way(instance: dg.DagsterInstance) -> str | None:
@@ -216,9 +228,14 @@ def _run_for(warehouse: Warehouse, request: SyncRequest, logins: Sequence[Connec
 
 
 def _ended(instance: dg.DagsterInstance, warehouse: Warehouse, request: SyncRequest) -> bool:
-    """Fail a request whose run ended and did not say so: it was killed, or never came to its first step."""
+    """Fail a request whose run ended and did not say so: it was killed, never came to its first step, or is lost."""
     record = next(iter(instance.get_run_records(dg.RunsFilter(tags={REQUEST_TAG: request.request_id}), limit=1)), None)
-    if record is None or not record.dagster_run.is_finished:
+    if record is None:
+        # One that is queued has no run yet. Only a run itself makes it running, and Dagster knew that run then.
+        if request.state == "running":
+            requests.fail(warehouse, request.request_id, _LOST)
+        return request.state == "running"
+    if not record.dagster_run.is_finished:
         return False
     cause = incidents.incident_of(instance, record.dagster_run).causes[0]
     told = "ended early" if record.dagster_run.is_success else f"did not come to its end: {cause.what}"

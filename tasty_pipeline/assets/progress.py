@@ -51,14 +51,17 @@ class Progress:
 
     def report(self, outcome: Outcome, state: str = "running") -> None:
         """Write what is done of each table so far, and why the rest is not."""
-        told = _told(outcome) if state == "failed" else ""
+        told = "" if state == "running" else _told(outcome)
         for name in self.tables if self.request_id else ():
             # one sentence for the step, not one for each of its tables
             error = told if name == self.tables[0] else ""
             requests.report(self.warehouse, str(self.request_id), name, state, outcome.of(name), error)
 
     def end(self, outcome: Outcome) -> None:
-        """Write that the step's tables are done, or that they failed."""
+        """Write that the step's tables are done, or that they failed.
+
+        They are done also where logins were left out: what the others brought is there. The request is not.
+        """
         self.report(outcome, "failed" if outcome.failures else "done")
 
     def give_up(self, outcome: Outcome) -> None:
@@ -96,4 +99,9 @@ def progress_of(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iter
 
 
 def _told(outcome: Outcome) -> str:
-    return " ".join(f"[{name}] {error.what}" for name, error in outcome.failures)
+    failed = [f"[{name}] {error.what}" for name, error in outcome.failures]
+    # nobody who waits may take the accounts of such a login for up to date
+    left_out = [
+        f"[login {name}] It needs reauthorisation and was left out: connect it again." for name in outcome.left_out
+    ]
+    return " ".join([*failed, *left_out])

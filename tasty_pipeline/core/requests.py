@@ -49,7 +49,8 @@ def report(
 ) -> None:
     """Write how far a table has come; with the last one the request is done, or failed with the errors of all.
 
-    `results` are those of the table's accounts that are done so far.
+    `results` are those of the table's accounts that are done so far. An `error` fails the request also where every
+    table is done: something that was asked for was left out.
     """
     done = list(results)
     part = _part(state, sum(each.read for each in done), sum(each.written for each in done))
@@ -61,10 +62,12 @@ def report(
 
 def _write(writer: Writer, row: Mapping[str, Any], progress: Mapping[str, Any], error: str) -> None:
     states = {part["state"] for part in progress.values()}
-    told = " ".join(filter(None, [row["error"], error])) or None
+    before = row["error"] or ""
+    # a login that is left out is left out by each step
+    told = " ".join(filter(None, [before, "" if error in before else error])) or None
     values: dict[str, Any] = {"progress": dict(progress), "error": told}
     if states <= {"done", "failed"}:
-        values |= {"state": "failed" if "failed" in states else "done", "ended_at": datetime.now(UTC)}
+        values |= {"state": "failed" if told or "failed" in states else "done", "ended_at": datetime.now(UTC)}
     writer.execute(sa.update(_TABLE).where(_mine(row["request_id"])).values(**values))
 
 

@@ -115,6 +115,29 @@ def test_a_run_that_failed_is_requested_again_after_a_while_and_not_by_every_tic
     assert not settled()[0]
 
 
+def test_an_account_whose_run_failed_is_requested_again_although_another_accounts_run_succeeded_since(
+    environment: Simulator, settled: Ticker, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(request: dg.RunRequest, *, badly: bool) -> None:
+        status = dg.DagsterRunStatus.STARTED if badly else dg.DagsterRunStatus.SUCCESS
+        made = create_run_for_test(instance, job_name="sync_activity", status=status, tags=dict(request.tags))
+        if badly:
+            instance.report_run_failed(made)
+
+    ill, well = open_accounts(environment)[:2]
+    for account in (ill, well):
+        environment.brokerage.trade(account)
+        ((request,), _) = settled()
+        assert request.tags[ACCOUNTS_TAG] == account
+        ended(request, badly=account == ill)
+    assert not settled()[0]
+    monkeypatch.setattr(sensors, "AGAIN_AFTER", timedelta(0))
+    ((again,), _) = settled()
+    assert again.tags[ACCOUNTS_TAG] == ill
+    ended(again, badly=False)
+    assert not settled()[0]
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

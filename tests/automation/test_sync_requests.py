@@ -174,6 +174,53 @@ def test_a_run_that_was_killed_fails_its_request(store: Warehouse, tick: Ticker,
     assert told(store, "r2")["state"] == "queued"
 
 
+def test_a_request_whose_run_dagster_no_longer_knows_fails_and_its_owner_may_ask_again(
+    store: Warehouse, tick: Ticker
+) -> None:
+    ask(store)
+    requests.begin(store, "r1", "run-of-a-lost-instance", ["accounts"])
+    assert tick()[0] == []
+    lost = told(store)
+    assert (lost["state"], lost["run_id"]) == ("failed", "run-of-a-lost-instance")
+    assert "Dagster no longer knows the run" in lost["error"]
+    assert "What to do: ask for the synchronisation again" in lost["error"]
+    ask(store, "r2")
+    # this one has no run either, because none began yet
+    for _ in range(2):
+        assert [request.run_key for request in tick()[0]] == ["r2"]
+    assert told(store, "r2")["state"] == "queued"
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
+def test_a_request_whose_run_is_under_way_is_left_alone(
+    store: Warehouse, tick: Ticker, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    ask(store)
+    made = create_run_for_test(instance, "sync_request", tags={REQUEST_TAG: "r1"}, status=status)
+    requests.begin(store, "r1", made.run_id, ["accounts"])
+    assert tick()[0] == []
+    assert (told(store)["state"], told(store)["error"]) == ("running", None)
+
+
+def test_a_request_is_not_done_where_a_login_was_left_out(
+    environment: Simulator, store: Warehouse, tick: Ticker, run: Any
+) -> None:
+    connections.add(store, "alices", Secrets(environment.logins["alice"]), owner="7")
+    environment.brokerage.revoke_grant("alice")
+    ask(store)
+    assert not run(tick()[0][0]).is_success
+    ask(store, "r2")
+    # the run leaves out what was refused before, which is no failure of its own
+    assert run(tick()[0][0]).is_success
+    ended = told(store, "r2")
+    assert ended["state"] == "failed"
+    assert ended["error"] == "[login alices] It needs reauthorisation and was left out: connect it again."
+    # the others' accounts were read, and say so
+    assert {part["state"] for part in ended["progress"].values()} == {"done"}
+    assert ended["progress"]["accounts"]["rows_read"] == len(BOBS)
+    assert environment.brokerage.tokens.attempts_of("alice") == 1
+
+
 def test_an_ended_request_never_changes_again(store: Warehouse, tick: Ticker) -> None:
     ask(store)
     requests.begin(store, "r1", "run", ["accounts", "positions"])
