@@ -40,9 +40,11 @@ def accounts(
         warehouse.publish_copy()
     except TastyError as error:
         raise failure(error) from None
-    # Where some logins succeeded the steps after this one go on with them. They meet those that failed again, and fail
-    # of them: failing here would stop the others' accounts too.
-    if not (outcome.results and _others_follow(context)):
+    # Where some logins succeeded the steps after this one go on with them, and fail in the end of those that failed
+    # here, even if these can be read again by then: failing here would stop the others' accounts too.
+    if outcome.results and _others_follow(context):
+        broker.put_off(outcome.failures)
+    else:
         fail_if_any(outcome, "accounts")
     yield from materialized(context, store, outcome, schema.accounts, dry_run=config.dry_run)
 

@@ -176,6 +176,8 @@ async def each_account(
             # bought meanwhile, where the run took longer than a token lives
             if token != sync.broker.access_token and not config.dry_run:
                 connections.keep_token(warehouse, login, sync.broker.access_token)
+    named = {name for name, _ in outcome.failures}
+    outcome.failures += [each for each in logins.put_off_failures() if each[0] not in named]
     return outcome
 
 

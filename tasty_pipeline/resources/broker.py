@@ -6,7 +6,7 @@ that they cannot reach run config, the event log or the UI.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from pydantic import Field, PrivateAttr
 from tasty_pipeline.core import connections
 from tasty_pipeline.core.broker import Broker, connect
 from tasty_pipeline.core.connections import Connection, Login
-from tasty_pipeline.core.errors import AuthenticationError
+from tasty_pipeline.core.errors import AuthenticationError, TastyError
 from tasty_pipeline.core.warehouse import Warehouse
 
 T = TypeVar("T")
@@ -42,6 +42,7 @@ class BrokerResource(dg.ConfigurableResource["BrokerResource"]):
     _stack: contextlib.AsyncExitStack = PrivateAttr()
     _sessions: dict[str, Session] = PrivateAttr(default_factory=dict)
     _refused: dict[str, AuthenticationError] = PrivateAttr(default_factory=dict)
+    _put_off: list[tuple[str, TastyError]] = PrivateAttr(default_factory=list)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do asynchronous work on the loop that the sessions live on."""
@@ -74,6 +75,14 @@ class BrokerResource(dg.ConfigurableResource["BrokerResource"]):
         """Say whether this run was the one that was refused."""
         return connection.connection_id in self._refused
 
+    def put_off(self, failures: Iterable[tuple[str, TastyError]]) -> None:
+        """Remember what failed in a step that succeeds all the same: the steps of the run after it fail of that."""
+        self._put_off += failures
+
+    def put_off_failures(self) -> list[tuple[str, TastyError]]:
+        """Return what earlier steps of this run left to the later ones to fail of."""
+        return list(self._put_off)
+
     def limits(self) -> dict[str, float]:
         """Return the limits of one login."""
         return {
@@ -89,7 +98,7 @@ class BrokerResource(dg.ConfigurableResource["BrokerResource"]):
         shared = context.event_loop
         self._loop = shared or asyncio.new_event_loop()
         self._stack = contextlib.AsyncExitStack()
-        self._sessions, self._refused = {}, {}
+        self._sessions, self._refused, self._put_off = {}, {}, []
         try:
             yield self
         finally:

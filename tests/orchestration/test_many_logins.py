@@ -206,6 +206,50 @@ def test_the_accounts_asset_alone_fails_of_a_login_that_failed(sim: Simulator, l
     assert accounts_in("accounts") == set(BOBS)
 
 
+def test_a_run_fails_of_a_login_whose_list_failed_once_even_where_later_steps_can_read_it(
+    sim: Simulator, launch: Launcher
+) -> None:
+    sim.brokerage.faults.add(Fault("null_data", path="customers/me/accounts", times=1, login="bob"))
+    told = failures(launch(*ASSETS))
+    assert accounts_in("accounts") == set(ALICES)
+    # all that the later steps could read is committed
+    for table in ("positions", "balances", "transactions", "balance_snapshots"):
+        assert accounts_in(table) == {*ALICES, *BOBS}
+    assert set(told) == {"portfolio", "transactions", "balance_snapshots"}
+    for each in told.values():
+        assert "1 login failed; what succeeded is committed. [login bob]" in str(each.description)
+    assert launch(*ASSETS).success
+    assert accounts_in("accounts") == {*ALICES, *BOBS}
+
+
+def test_a_login_whose_list_fails_in_every_step_is_named_once_in_each(sim: Simulator, launch: Launcher) -> None:
+    sim.brokerage.faults.add(Fault("null_data", path="customers/me/accounts", login="bob"))
+    told = failures(launch("accounts", "positions", "balances"))
+    assert set(told) == {"portfolio"}
+    assert "1 login failed" in str(told["portfolio"].description)
+    assert str(told["portfolio"].description).count("[login bob]") == 1
+    assert accounts_in("positions") == set(ALICES)
+
+
+def test_a_bad_row_in_the_list_of_one_login_stands_until_that_login_lists_it_no_more(
+    sim: Simulator, launch: Launcher
+) -> None:
+    spoiled = Fault(
+        "bad_value", path="customers/me/accounts", login="alice", row=0, field="opened-at", value="long ago"
+    )
+    sim.brokerage.faults.add(spoiled)
+    check = [("accounts", "no_rejected_rows")]
+    for _ in range(2):
+        (told,) = launch("accounts", checks=check).get_asset_check_evaluations()
+        assert not told.passed
+        (row,) = stored("rejected_rows")
+        assert (row["row_key"], row["resolved_at"]) == (ALICES[0], None)
+    sim.brokerage.faults.clear()
+    (told,) = launch("accounts", checks=check).get_asset_check_evaluations()
+    assert told.passed
+    assert accounts_in("accounts") == {*ALICES, *BOBS}
+
+
 def test_an_account_that_one_login_no_longer_lists_stays_while_another_lists_it(
     sim: Simulator, launch: Launcher
 ) -> None:

@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tasty_pipeline.core import schema
 from tasty_pipeline.simulator import Fault
+from tasty_pipeline.simulator.answers import Answer
 
-from .bench import QUIET, TODAY, Bench, day
+from .bench import NOW, QUIET, TODAY, Bench, day
 
 LOOKBACK = day(10)
 LIST = "/transactions$"
@@ -212,6 +214,61 @@ def test_a_bad_account_is_not_taken_for_a_removed_one(bench: Bench) -> None:
     assert (result.rejected, result.removed, result.written) == (1, 0, 0)
     heal(bench)
     assert bench.accounts().rejected == 0
+    assert rejected(bench) == []
+
+
+@pytest.mark.usefixtures("either_backend")
+@pytest.mark.parametrize("changes", [{"account": {"opened-at": "long ago"}}, {"authority-level": ["owner"]}], ids=str)
+def test_no_other_login_settles_a_bad_row_of_a_list_of_accounts(changes: dict[str, Any], bench: Bench) -> None:
+    def spoiled(answer: Answer, _: dict[str, Any]) -> Answer:
+        content = answer.edit()
+        item = content["data"]["items"][0]
+        item |= {**changes, "account": item["account"] | changes.get("account", {})}
+        answer.put(content)
+        return answer
+
+    bench.sim.brokerage.faults.add(Fault(spoiled, path="/customers/me/accounts"))
+    assert bench.accounts(connection="alice").rejected == 1
+    heal(bench)
+    before = rejected(bench)
+    assert bench.accounts(connection="bob").rejected == 0
+    assert rejected(bench) == before
+    assert not bench.audit("no_rejected_rows", schema.accounts).passed
+    assert bench.accounts(connection="alice").rejected == 0
+    assert rejected(bench) == []
+
+
+def test_a_bad_row_in_the_list_of_a_disconnected_login_is_settled_by_another_that_lacks_it(bench: Bench) -> None:
+    bench.sim.brokerage.faults.add(
+        Fault("bad_value", path="/customers/me/accounts", field="opened-at", value="long ago")
+    )
+    bench.accounts(connection="alice")
+    heal(bench)
+    alice = {"connection_id": "alice", "label": "alice", "sandbox": False, "connected_at": NOW, "disconnected_at": NOW}
+    bench.change(sa.insert(schema.connections).values(alice))
+    bench.accounts(connection="bob")
+    assert rejected(bench) == []
+
+
+def test_a_bad_row_in_the_list_of_accounts_whose_reading_is_not_in_the_log_is_settled_by_any_login(
+    bench: Bench,
+) -> None:
+    bench.sim.brokerage.faults.add(
+        Fault("bad_value", path="/customers/me/accounts", field="opened-at", value="long ago")
+    )
+    bench.accounts(connection="alice")
+    heal(bench)
+    bench.change(sa.delete(schema.sync_log))
+    bench.accounts(connection="bob")
+    assert rejected(bench) == []
+
+
+def test_a_bad_row_of_an_account_is_settled_by_every_login_that_sees_the_account(bench: Bench) -> None:
+    spoil(bench, bench.dated(LOOKBACK, TODAY)[0])
+    bench.transactions(LOOKBACK, connection="alice")
+    assert len(rejected(bench)) == 1
+    heal(bench)
+    bench.transactions(LOOKBACK, connection="bob")
     assert rejected(bench) == []
 
 

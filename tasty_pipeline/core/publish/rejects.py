@@ -19,13 +19,16 @@ from tasty_pipeline.core.warehouse import Writer
 def record_rejects(writer: Writer, table: sa.Table, run: Run, account: str, answer: Answer) -> int:
     """Write the answer's bad rows, settle older ones; return how many stand in this answer.
 
-    One is settled when the answer holds a good row with its key, or covers its days and holds the bad row no more. One
-    that stands already is left unwritten.
+    One is settled when the answer holds a good row with its key, or covers its days and holds the bad row no more; one
+    of a login's list of accounts by that login alone. One that stands already is left unwritten.
     """
     rejected = schema.rejected_rows
     mine = _concerning(writer, table, run, account, answer)
     old = writer.rows(
-        sa.select(rejected.c.payload_digest, rejected.c.row_key, rejected.c.window_start, rejected.c.window_end).where(
+        sa.select(
+            *(rejected.c[name] for name in ("payload_digest", "row_key", "window_start", "window_end")),
+            _of_another_list(run).label("of_another_list"),
+        ).where(
             rejected.c.account_number == account,
             rejected.c.table_name == table.name,
             rejected.c.resolved_at.is_(None),
@@ -39,7 +42,9 @@ def record_rejects(writer: Writer, table: sa.Table, run: Run, account: str, answ
     settled = [
         row["payload_digest"]
         for row in old
-        if row["payload_digest"] not in mine and (row["row_key"] in good or _covers(answer, row))
+        if row["payload_digest"] not in mine
+        and not row["of_another_list"]
+        and (row["row_key"] in good or _covers(answer, row))
     ]
     if settled:
         writer.execute(
@@ -77,6 +82,27 @@ def _concerning(writer: Writer, table: sa.Table, run: Run, account: str, answer:
         return bad.day >= run.history_start if key is None else key in ours
 
     return {payload_digest(bad.payload): bad for bad in found if concerns(bad)}
+
+
+def _of_another_list(run: Run) -> sa.ColumnElement[bool]:
+    """Return the condition that a bad row stood in another login's list of accounts, by the log of that reading.
+
+    The lists of all logins are kept under one account, '', and none says what another holds: not even a good row does,
+    since only the login's own list shows the account to its owner. A disconnected login is never read again, so that
+    its bad rows are left to the others to settle.
+    """
+    rejected, log, logins = schema.rejected_rows, schema.sync_log, schema.connections
+    ended = sa.select(logins.c.connection_id).where(logins.c.disconnected_at.is_not(None))
+    return sa.exists().where(
+        rejected.c.account_number == "",
+        log.c.account_number == rejected.c.account_number,
+        log.c.table_name == rejected.c.table_name,
+        log.c.run_id == rejected.c.run_id,
+        # one run reads the lists of several logins, one after the other
+        log.c.read_started_at == rejected.c.synced_at,
+        log.c.connection != run.connection,
+        log.c.connection.not_in(ended),
+    )
 
 
 def _key_text(key: tuple[Any, ...]) -> str:
