@@ -57,13 +57,15 @@ test: check
 # The fault harness, tests/faults: more of what runs in slices in the tests. Each says how to see a broken one again;
 # docs/reliability.md tells what came of it. Without SEED, any.
 FAULTS = cd tests && ../$(BIN)/python -m faults
-SEEDED = $(if $(SEED),--seed $(SEED)) $(if $(DATABASES),--databases $(DATABASES))
+SEEDED = $(if $(SEED),--seed $(SEED)) $(if $(DATABASES),--databases $(DATABASES)) $(if $(ONLY),--only $(ONLY))
 
+# with ONLY=dagster their runs are Dagster's, which takes three times as long
 faults: $(VENV)/.dev
 	$(FAULTS) schedules --number $(or $(SCHEDULES),1000) --processes 2 $(SEEDED)
 
+# all points, over an hour; fewer with POINTS=20, of one victim with ONLY=process
 crashes: $(VENV)/.dev
-	$(FAULTS) crashes --processes 2 $(SEEDED)
+	$(FAULTS) crashes $(if $(POINTS),--number $(POINTS)) --processes 2 $(SEEDED)
 
 torn-reads: $(VENV)/.dev
 	$(FAULTS) torn-reads --number $(or $(READS),100000) $(SEEDED)

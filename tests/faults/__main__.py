@@ -29,10 +29,12 @@ from . import (
     crashes,
     damage,
     disks,
+    drift,
     drift_of_contract,
     fuzzing,
     money,
     naive,
+    pager,
     paging,
     schedules,
     servers,
@@ -42,6 +44,7 @@ from .tally import Tally
 from .world import OURS
 
 BOTH = ("duckdb", "postgres")
+LOG = "duckdb with a log"
 _SERVE = Path(__file__).parents[2] / "examples" / "monolith" / "postgres.py"
 _HBA = "host all all 127.0.0.1/32 trust\nlocal all all trust\n"
 
@@ -97,7 +100,7 @@ def _schedules(given: Given) -> Iterator[Tally]:
 def _crashes(given: Given) -> Iterator[Tally]:
     """All points where no number is given; `only` names one victim."""
     victims = {"postgres": ("process", "backend", "server")}
-    for database in given.databases:
+    for database in (*given.databases, *([LOG] if "duckdb" in given.databases else [])):
         for scene in crashes.SCENES:
             yield from crashes.search(
                 seed=given.seed,
@@ -124,6 +127,16 @@ def _at_once(given: Given) -> Iterator[Tally]:
 def _paging(given: Given) -> Iterator[Tally]:
     """Exhaustively, and so many of two or three changes besides."""
     yield paging.search(seed=given.seed, drawn=given.number, only=given.only)
+
+
+def _drift(given: Given) -> Iterator[Tally]:
+    """All points where no number is given."""
+    yield drift.search(seed=given.seed, syncs=given.number or None, only=given.only)
+
+
+def _pager(given: Given) -> Iterator[Tally]:
+    """Every single lie, and so many servers besides."""
+    yield pager.search(seed=given.seed, examples=given.number)
 
 
 def _cases(search: Callable[..., Tally]) -> Callable[[Given], Iterator[Tally]]:
@@ -174,6 +187,8 @@ SEARCHES: dict[str, tuple[Callable[[Given], Iterable[Tally]], int]] = {
     "torn-reads": (_torn, 10_000),
     "at-once": (_at_once, 10),
     "paging": (_paging, 1_000),
+    "drift": (_drift, 0),
+    "pager": (_pager, 1_000),
     "answers": (_cases(bad_answers.search), 0),
     "contract": (_cases(drift_of_contract.search), 0),
     "money": (_money, 100_000),
@@ -217,12 +232,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", choices=SEARCHES)
     parser.add_argument("--number", type=int, help="how many: schedules, reads, amounts, ... (each has a default)")
     parser.add_argument("--seed", type=int, help="the same seed tries the same again; any, without one")
-    parser.add_argument("--databases", default=",".join(BOTH), help="duckdb, postgres, or both (and for crashes also "
-                        "'duckdb with a log')")  # fmt: skip
+    parser.add_argument("--databases", default=",".join(BOTH), help="duckdb, postgres, or both")
     parser.add_argument("--processes", type=int, default=1, help="of schedules and crashes: how many at once")
     parser.add_argument("--first", type=int, default=0, help="of schedules: the number of the first, to see one again")
-    parser.add_argument("--only", help="of paging, answers and contract: the name of one, to see it "
-                        "again; of crashes: the victim")  # fmt: skip
+    parser.add_argument("--only", help="of paging, drift, answers and contract: the name of one, to "
+                        "see it again; of crashes: the victim; of schedules: dagster")  # fmt: skip
     parser.add_argument("--python", default=sys.executable, help="of naive: the interpreter that the ways run on")
     return parser
 

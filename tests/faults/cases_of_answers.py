@@ -115,6 +115,8 @@ def cases() -> list[Case]:
                 continue
             if kind.role is None or kind.role in FIELDS[endpoint.table]:
                 scenes = [*_SCENES]
+                if (kind.name, name) == ("a row of another account", "accounts"):
+                    scenes.remove((EMPTY, "always"))  # there it is nothing but an account
                 if kind.role is None:
                     scenes += [scene for scene, names in _OF_MANY_REQUESTS.items() if name in names]
                 found += [Case(kind.name, name, way, start) for start, way in scenes]

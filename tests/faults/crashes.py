@@ -95,6 +95,7 @@ class _Crashes:
     new: Seen = field(default_factory=dict)
     found: Seen = field(default_factory=dict)
     lies: Sequence[tuple[str, int]] = ()
+    repairs: int = 0
     mended: list[tuple[Sequence[tuple[str, int]], Seen]] = field(default_factory=list)
 
     def tried(self, victim: Victim, points: Sequence[Point]) -> Tally:
@@ -106,7 +107,7 @@ class _Crashes:
             what = f"at {point} {self.moments[point - 1]!r}" + (f" + {seconds * 1e3:g} ms" if seconds else "")
             try:
                 outcome = runs.apart(self._task(kill_at=point, seconds_after=seconds))
-                if not outcome.struck:
+                if not outcome.struck and victim != "process":
                     tally.notes["points without a session"] += 1
                     continue
                 tally.notes[self._sort(outcome, seconds)] += 1
@@ -117,6 +118,7 @@ class _Crashes:
             tally.tried += 1
             if faults:
                 tally.broken.append(f"{what}: {'; '.join(faults)}")
+        tally.notes["states that a next run mended"], self.repairs = self.repairs, 0
         return tally
 
     def _sort(self, outcome: Outcome, seconds: float) -> str:
@@ -137,6 +139,8 @@ class _Crashes:
                 found = self._seen(url)
             if found not in copies:
                 yield "the published copy is neither the old nor the new one"
+        if not outcome.struck:
+            yield "nothing was killed"
         if outcome.kind and not outcome.killed and outcome.kind not in _LOST:
             yield f"the run said {outcome.kind}: {outcome.said}"
 
@@ -156,6 +160,7 @@ class _Crashes:
         left = (self.lies, self.found)
         if not thorough and left in self.mended:
             return []
+        self.repairs += 1
         faults = list(self._repaired(thorough=thorough))
         if not faults:
             self.mended.append(left)
@@ -189,10 +194,11 @@ class _Crashes:
         """Say where the warehouse is not what the broker's books say."""
         warehouse = open_warehouse(self.bed.url)
         yield from feed_faults(warehouse)
+        tables = ["accounts"] if self.scene == "first" else [*schema.MIRRORED]
+        if found := differences(self.sim, warehouse, START, self.task.now.date(), tables=tables):
+            yield f"after the next run: {found}"
         if self.scene == "first":
             return
-        if found := differences(self.sim, warehouse, START, self.task.now.date()):
-            yield f"after the next run: {found}"
         with warehouse.read() as reader:
             for table in (schema.transactions, schema.balance_snapshots):
                 if not (finding := audits.complete(reader, table)).passed:

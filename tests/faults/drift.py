@@ -16,7 +16,6 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -24,7 +23,6 @@ import sqlalchemy as sa
 from sync.ledger import row_of, stored
 
 from tasty_pipeline.core import schema
-from tasty_pipeline.core.broker import api, windows
 from tasty_pipeline.core.warehouse import DUCKDB_CONFIG, open_warehouse
 from tasty_pipeline.simulator import Simulator, SimulatorConfig, serve
 
@@ -45,16 +43,6 @@ class Change:
 
     said: str
     do: Callable[[], object]
-
-
-@contextmanager
-def _short_pages() -> Iterator[None]:
-    with (
-        patch.object(windows, "PAGE_ROWS", PAGE_ROWS),
-        patch.object(windows, "TARGET_ROWS", CUT_ROWS),
-        patch.object(api, "PAGE_ROWS", PAGE_ROWS),
-    ):
-        yield
 
 
 class Scene:
@@ -187,7 +175,7 @@ def search(*, seed: int = 0, syncs: int | None = None, only: str | None = None) 
     """
     tally = Tally("a change at any position before any request of a sync is seen or harmless", seed=seed)
     with ExitStack() as stack:
-        stack.enter_context(_short_pages())
+        stack.enter_context(runs.short_pages(PAGE_ROWS, CUT_ROWS))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tasty-drift-")))
         config = SimulatorConfig(now=NOW, start=FIRST, accounts=1, trades_per_day=0.2)
         scene = Scene(stack.enter_context(serve(config)), folder, tally)

@@ -51,6 +51,7 @@ def _tried(stage: Stage, case: Case, tally: Tally) -> list[str]:
         said = stage.attempt(warehouse, parts, start=trial.START)
         stage.sim.brokerage.faults.clear()
         if not heard.odd:
+            tally.notes["cases in which nothing was asked that could be changed"] += 1
             return []
         tally.tried += 1
         pairs = [pair for before_, after in heard.pairs for pair in _pairs(payload, before_, after)]
@@ -90,7 +91,12 @@ def _judged(
     bad = rows_said.rejected(warehouse, table.name)
     fates = _Fates(case, before[table.name], held[table.name], truth[table.name], [row["payload"] for row in bad])
     changed = {_key(table, good): odd for good, odd in pairs}
-    yield from (line for key in fates.unlike() for line in fates.wrong(key, changed.get(key)))
+    moved = {_names(_key(table, odd)) for odd in changed.values()}
+    for key in fates.unlike():
+        if key in changed:
+            yield from fates.wrong(key, changed[key], moved_to=_names(_key(table, changed[key])))
+        elif _names(key) not in moved:
+            yield f"{' '.join(map(str, key))} is not as in the books, and nothing of it was changed"
     findings = _findings(warehouse, table, case)
     tally.notes["quarantined" if bad else "stored otherwise" if fates.otherwise else "understood"] += 1
     if bad and "rejected" not in findings:
@@ -119,23 +125,18 @@ class _Fates:
         """The keys under which the table does not hold what the books have."""
         return [key for key in self.held.keys() | self.truth.keys() if self.held.get(key) != self.truth.get(key)]
 
-    def wrong(self, key: Key, odd: Row | None) -> Iterator[str]:
-        """What is wrong with a row, given with what the API said in its place."""
+    def wrong(self, key: Key, odd: Row, moved_to: Key) -> Iterator[str]:
+        """What is wrong with a row, given with what the API said in its place, and under which key."""
         now, right = self.held.get(key), self.truth.get(key)
         shown = " ".join(map(str, key))
-        if odd is not None and any(_same(storable(odd), each) for each in self.kept):
+        if any(_same(storable(odd), each) for each in self.kept):
             if now != self.before.get(key):
                 yield f"{shown} was quarantined, and written"
         elif now is not None and right is not None:
             self.otherwise = True
-            yield from _stored(shown, self.case, now, right, odd or {})
-        elif self.case.field in _KEYS:
+            yield from _stored(shown, self.case, now, right, odd)
+        elif self.case.field in _KEYS and moved_to in {_names(each) for each in self.held}:
             self.otherwise = True  # it stands under the key that the API gives it now
-            value = None if odd is None else odd.get(self.case.field)
-            if odd is not None and not any(
-                _same(row.get(_column(self.case.field)), value) for row in self.held.values()
-            ):
-                yield f"{shown} is lost"
         else:
             yield f"{shown} is {'lost' if now is None else 'invented'}"
 
@@ -158,9 +159,15 @@ def _findings(warehouse: Warehouse, table: Any, case: Case) -> set[str]:
         return found | (set() if audits.no_rejected_rows(reader, table).passed else {"rejected"})
 
 
-def _key(table: Any, payload: Row) -> tuple[Any, ...]:
-    row = next(iter(rows_said.rows_said(table.name, [payload])))
+def _key(table: Any, payload: Row) -> Key:
+    """The key of what a payload says; parts that it does not say are None."""
+    row = next(iter(rows_said.rows_said(table.name, [payload])), {})
     return tuple(row.get(part) for part in schema.key_of(table))
+
+
+def _names(key: Key) -> Key:
+    """A key whose parts are text, whatever their type is."""
+    return tuple(_text(part) for part in key)
 
 
 def _column(field: str) -> str:

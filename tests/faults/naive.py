@@ -19,14 +19,13 @@ from typing import Any
 
 import duckdb
 
-from .oracle import Difference, compared, expected_transactions
+from .oracle import KINDS, Difference, compared, expected_transactions
 from .runs import Outcome, Task
 from .schedules import play
 from .steps import drawn
 from .world import Way, World
 
 WORKER = Path(__file__).with_name("naive_worker.py")
-KINDS = ("lost", "doubled", "phantom", "stale")
 _AT_ONCE = 2
 _WHOLE = ("id", "account_number", "transaction_date", "executed_at", "value", "net_value", "description")
 

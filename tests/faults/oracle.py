@@ -17,6 +17,7 @@ from tasty_pipeline.core import schema
 from tasty_pipeline.core.warehouse import Warehouse
 from tasty_pipeline.simulator import Simulator
 
+KINDS = ("lost", "doubled", "phantom", "stale")
 Key = tuple[Any, ...]
 Row = dict[str, Any]
 

@@ -8,17 +8,18 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
+from unittest.mock import patch
 
 import tastytrade  # noqa: F401 - `connect` imports it when it is first needed: here once for all processes
 
 from tasty_pipeline.core import sync
-from tasty_pipeline.core.broker import BrokerConfig, Credentials, connect
+from tasty_pipeline.core.broker import BrokerConfig, Credentials, api, connect, windows
 from tasty_pipeline.core.errors import TastyError
 from tasty_pipeline.core.sync import Run, Sync
 from tasty_pipeline.core.warehouse import duckdb_file, open_warehouse
@@ -106,6 +107,17 @@ PARTS: dict[str, tuple[str, ...]] = {
     "verify": ("transactions",),
 }
 WHATS = ("accounts", "portfolio", "transactions", "snapshots", "everything", "verify")
+
+
+@contextmanager
+def short_pages(rows: int, target: int) -> Iterator[None]:
+    """Ask for so few rows a page, and cut windows to so many, that a short history makes several windows."""
+    with (
+        patch.object(windows, "PAGE_ROWS", rows),
+        patch.object(windows, "TARGET_ROWS", target),
+        patch.object(api, "PAGE_ROWS", rows),
+    ):
+        yield
 
 
 async def _do(s: Sync, work: Work) -> None:

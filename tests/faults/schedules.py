@@ -25,33 +25,38 @@ from tasty_pipeline.core.warehouse import DUCKDB_CONFIG, open_warehouse
 from tasty_pipeline.simulator import SimulatorConfig, serve
 from tasty_pipeline.simulator.logins import ALICE
 
-from . import PROCESSES
+from . import PROCESSES, runs
+from .oracle import KINDS
 from .steps import Schedule, drawn, shortest, written
 from .tally import Tally
 from .trouble import HISTORY_DAYS, NEW_YORK
 from .world import OURS, Way, World, ended
 
-# before a weekend, the end of daylight saving time, its beginning, the turn of the year, and a split of a stock
+# before a weekend; the end of daylight saving time, its beginning, the turn of the year, all within hours; the morning
+# of a stock's split
 BEGINNINGS = tuple(
     datetime(*moment, tzinfo=NEW_YORK)
     for moment in (
         (2026, 11, 20, 14, 30),
-        (2026, 10, 30, 23, 50),
-        (2026, 3, 5, 15, 0),
-        (2025, 12, 31, 16, 20),
-        (2024, 6, 7, 16, 20),
+        (2026, 10, 31, 22, 50),
+        (2026, 3, 7, 22, 50),
+        (2025, 12, 31, 20, 20),
+        (2024, 6, 10, 4, 20),
     )
 )
+# rows of a page in every second schedule: a history of some hundred then has windows, and days of several pages
+_PAGE_ROWS, _CUT_ROWS = 12, 8
 PROMISE = "after any schedule of troubles the first whole run that succeeds leaves the tables as the broker's books are"
 
 
 @dataclass
 class Played:
-    """What came of one schedule: what was wrong in the end, if anything, and how its runs ended."""
+    """What came of one schedule: what was wrong in the end, if anything, how its runs ended, which faults struck."""
 
     wrong: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
+    struck: Counter[str] = field(default_factory=Counter)
 
 
 def search(
@@ -71,11 +76,18 @@ def search(
     tally = Tally(f"{PROMISE} ({database}{', through Dagster' if dagster else ''})", seed=seed)
     numbers = range(first, first + schedules)
     one = partial(tried, seed, database=database, server=server, dagster=dagster)
+    struck: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
     for number, played in zip(numbers, _all(numbers, one, processes), strict=True):
         tally.tried += 1
         tally.notes += played.notes
+        struck += played.struck
+        wrong.update(played.counts)
         if played.wrong:
             tally.broken.append(f"schedule {number} of seed {seed}: {played.wrong}")
+    tally.notes["answers spoilt"] = struck.total()
+    tally.notes["kinds of faults that struck"] = len(struck)
+    tally.notes.update({f"rows {how}": wrong[how] for how in KINDS})
     return tally
 
 
@@ -114,12 +126,14 @@ def play(number: int, schedule: Schedule, *, database: str, server: str = "", wa
         sim = stack.enter_context(serve(config))
         place = stack.enter_context(_duckdb() if database == "duckdb" else _postgres(server))
         world = World(sim, place.url, start, way, place.hold, place.release)
+        if number % 2:
+            stack.enter_context(runs.short_pages(_PAGE_ROWS, _CUT_ROWS))
         try:
             found = world.play(schedule)
         except Exception:  # noqa: BLE001 - whatever a run raises that is no error of ours is a broken promise
             return Played(traceback.format_exc(limit=-3))
         notes = Counter({f"runs {how}": count for how, count in Counter(ended(world.outcomes)).items()})
-        return Played(str(found) if found else "", found.counts, notes)
+        return Played(str(found) if found else "", found.counts, notes, +world.struck)
 
 
 @dataclass

@@ -43,8 +43,17 @@ OF_THE_BROKERAGE = {
     "pass_time": 5,
     "pass_days": 2,
 }
-OF_THE_NETWORK = {"fault": 9, "heal": 3, "trade_on": 2}
-OF_THE_PIPELINE = {"run": 12, "lookback": 4, "backfill": 5, "login": 2, "killed": 8, "beside": 3, "meddled": 8}
+OF_THE_NETWORK = {"fault": 6, "heal": 3, "trade_on": 2}
+OF_THE_PIPELINE = {
+    "run": 10,
+    "spoilt": 14,
+    "lookback": 4,
+    "backfill": 4,
+    "login": 2,
+    "killed": 8,
+    "beside": 3,
+    "meddled": 8,
+}
 OF_THE_CLOCK = ("pass_time", "pass_days")
 _WEIGHTS = OF_THE_BROKERAGE | OF_THE_NETWORK | OF_THE_PIPELINE
 _LENGTHS = (3, 12)

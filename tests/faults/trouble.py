@@ -4,6 +4,7 @@ Here belongs what the numbers of a step mean there; runs of the pipeline belong 
 at that moment (a closed account trades no more) does nothing, so that a schedule stays one whatever is left out of it.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ _MOST_ACCOUNTS = 4
 # the second is split ten for one on 2024-06-10, where the simulator's market has it
 _SYMBOLS = (None, "NVDA", "SPY")
 _PATHS = (None, "transactions", "positions", "balances", "balance-snapshots", "customers/me/accounts", "oauth/token")
+_OF_MANY_REQUESTS = (None, "transactions", "balance-snapshots")
 _FIELDS = (
     *("value", "net-value", "executed-at", "transaction-date", "id", "quantity", "symbol", "transaction-type"),
     *("snapshot-date", "time-of-day", "cash-balance", "updated-at", "quantity-direction", "account-number"),
@@ -29,6 +31,14 @@ _VALUES = (None, "", "NaN", "1E400", -1, "0.0000000000001", {"a": 1}, "'; DROP T
 # what a kind needs to say, and what keeps it from taking long
 _FIELD_KINDS = {"missing_field", "retyped_field", "bad_value", "unknown_enum", "extra_field"}
 _SHORT = {"latency": {"seconds": 0.01}, "slow_body": {"seconds": 0.05}}
+_STATUS = (400, 403, 404, 408, 429, 500, 503)
+# nobody takes them for the truth: a run that succeeds in spite of them has heard it all the same
+HONEST = frozenset(
+    {
+        *("latency", "slow_body", "html", "empty_body", "truncated_body", "cut_json", "drop_connection", "small_pages"),
+        *("token_invalid", "expired_token", "revoked_grant", "not_permitted", "missing_items", "null_data"),
+    }
+)
 _CHANGES = ("trade", "late", "restate", "remove", "redate", "deposit", "pass_time")
 
 
@@ -38,6 +48,7 @@ class Trouble:
 
     sim: Simulator
     trades_on: bool = field(default=False, init=False)
+    struck: Counter[str] = field(default_factory=Counter, init=False)
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -59,13 +70,15 @@ class Trouble:
 
     def heals(self) -> None:
         """End all faults, and all trading on requests."""
+        for fault in self.sim.brokerage.faults.listed():
+            self.struck[fault.kind] += fault.hits
         self.sim.brokerage.faults.clear()
         self.sim.brokerage.trade_every_request(None)
         self.trades_on = False
 
-    def hits(self) -> int:
-        """How many answers the faults that are set have spoilt so far."""
-        return sum(fault.hits for fault in self.sim.brokerage.faults.listed())
+    def lies(self) -> int:
+        """How many answers the faults that are set have made what could be believed, or changed the books at."""
+        return sum(fault.hits for fault in self.sim.brokerage.faults.listed() if not _is_honest(fault))
 
     def account(self, number: int) -> str:
         """One of the accounts."""
@@ -149,10 +162,20 @@ class Trouble:
             params |= {"field": _FIELDS[step.c % len(_FIELDS)], "row": "all" if step.b % 3 == 0 else step.c % 5}
             if kind != "missing_field":
                 params |= {"value": _VALUES[step.c % len(_VALUES)]}
+        if kind == "status":
+            params |= {"status": _STATUS[step.c % len(_STATUS)]}
+        if kind == "html":
+            params |= {"status": (200, 502)[step.c % 2]}
         if kind == "page_drift":
             params |= {"mode": ("insert", "remove", "redate")[step.c % 3]}
         path = None if kind == "revoked_grant" else _PATHS[step.b % len(_PATHS)]
-        self.sim.brokerage.faults.add(Fault(kind, path=path, times=1 + step.c % 6, after=step.b % 7, **params))
+        after = step.c // 6 % 4 if path in _OF_MANY_REQUESTS else 0
+        self.sim.brokerage.faults.add(Fault(kind, path=path, times=1 + step.c % 6, after=after, **params))
 
     def _heal(self, _: Step) -> None:
         self.heals()
+
+
+def _is_honest(fault: Fault) -> bool:
+    # of a row that is asked for by its id a 404 says that there is none
+    return fault.kind in HONEST or (fault.kind == "status" and fault.params["status"] != 404)
