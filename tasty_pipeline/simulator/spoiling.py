@@ -101,7 +101,7 @@ def _on_items(edit: Edit) -> Apply:
         if isinstance(body, dict) and "items" in body:
             body["items"] = edit(body["items"], params)
         elif isinstance(body, dict):
-            content["data"] = edit([body], params)[0]
+            content["data"] = next(iter(edit([body], params)), body)  # of one object nothing can be left out
         answer.put(content)
         return answer
 

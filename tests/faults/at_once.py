@@ -71,10 +71,13 @@ class _Round:
     tally: Tally
     numbers: Iterator[int] = field(default_factory=itertools.count)
     broken: list[str] = field(default_factory=list)
+    succeeded: int = 0
 
     def play(self) -> list[str]:
         """Return what broke."""
         self._all_at_once()
+        if self.succeeded < self.at_once // 2:
+            self.broken.append(f"only {self.succeeded} runs succeeded")
         if self.broken:
             return self.broken
         warehouse = open_warehouse(self.database)
@@ -157,6 +160,7 @@ class _Round:
         except Exception as error:  # noqa: BLE001 - whatever ends a run is told
             self.broken.append(f"{work}: {error!r}")
             return Outcome(kind=type(error).__name__)
+        self.succeeded += outcome.good
         self.tally.notes[outcome.kind or "runs that succeeded"] += 1
         waited = self.database.startswith("duckdb") and datetime.now(UTC) - began >= _WAIT
         if outcome.kind and outcome.kind not in (_ALLOWED | {"WarehouseLockedError"} if waited else _ALLOWED):

@@ -7,7 +7,7 @@ ordinary answer? A case is played again by its name, as it is printed.
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -91,10 +91,11 @@ def _judged(
     bad = rows_said.rejected(warehouse, table.name)
     fates = _Fates(case, before[table.name], held[table.name], truth[table.name], [row["payload"] for row in bad])
     changed = {_key(table, good): odd for good, odd in pairs}
-    moved = {_names(_key(table, odd)) for odd in changed.values()}
+    moved = {_key(table, odd) for odd in changed.values()}
     for key in fates.unlike():
-        if key in changed:
-            yield from fates.wrong(key, changed[key], moved_to=_names(_key(table, changed[key])))
+        odd = changed.get(_names(key))
+        if odd is not None:
+            yield from fates.wrong(key, odd, moved_to=_key(table, odd))
         elif _names(key) not in moved:
             yield f"{' '.join(map(str, key))} is not as in the books, and nothing of it was changed"
     findings = _findings(warehouse, table, case)
@@ -160,12 +161,11 @@ def _findings(warehouse: Warehouse, table: Any, case: Case) -> set[str]:
 
 
 def _key(table: Any, payload: Row) -> Key:
-    """The key of what a payload says; parts that it does not say are None."""
-    row = next(iter(rows_said.rows_said(table.name, [payload])), {})
-    return tuple(row.get(part) for part in schema.key_of(table))
+    """The key that a payload says, its parts as text."""
+    return _names(payload.get(table.c[part].info["api"]) for part in schema.key_of(table))
 
 
-def _names(key: Key) -> Key:
+def _names(key: Iterable[Any]) -> Key:
     """A key whose parts are text, whatever their type is."""
     return tuple(_text(part) for part in key)
 

@@ -27,6 +27,7 @@ from .world import Way, World
 
 WORKER = Path(__file__).with_name("naive_worker.py")
 _AT_ONCE = 2
+_FAILED = "schedules whose last run failed"
 _WHOLE = ("id", "account_number", "transaction_date", "executed_at", "value", "net_value", "description")
 
 
@@ -121,10 +122,10 @@ def beside(*, seed: int, schedules: int, ways: Sequence[tuple[str, Way]], first:
 
 def table(counted: dict[str, Counter[str]]) -> str:
     """As Markdown."""
-    head = ["way", "schedules", "of them wrong in the end", *KINDS]
+    head = ["way", "schedules", "wrong in the end", "last run failed", *KINDS]
     lines = [" | ".join(head), " | ".join(["---", *["---:"] * (len(head) - 1)])]
     lines += [
-        " | ".join([name, *(f"{counts[kind]:,}" for kind in ("schedules", "wrong", *KINDS))])
+        " | ".join([name, *(f"{counts[kind]:,}" for kind in ("schedules", "wrong", _FAILED, *KINDS))])
         for name, counts in counted.items()
     ]
     return "\n".join(f"| {line} |" for line in lines)

@@ -133,7 +133,8 @@ def play(number: int, schedule: Schedule, *, database: str, server: str = "", wa
         except Exception:  # noqa: BLE001 - whatever a run raises that is no error of ours is a broken promise
             return Played(traceback.format_exc(limit=-3))
         notes = Counter({f"runs {how}": count for how, count in Counter(ended(world.outcomes)).items()})
-        return Played(str(found) if found else "", found.counts, notes, +world.struck)
+        notes["schedules whose last run failed"] = not world.outcomes[-1].good
+        return Played(str(found) if found else "", found.counts, +notes, +world.struck)
 
 
 @dataclass
