@@ -137,7 +137,7 @@ def _judged(
                 held=held[table],
                 truth=truth[table],
                 told=told if ours else {},
-                excused={row["row_key"] for row in bad} if ours else set(),
+                excused=[row["row_key"] for row in bad] if ours else [],
                 whole=not error and not any(failed) if ours else not error,
                 stale=ours and expect == BELIEVED,
                 short=ours and expect == BELIEVED and _is_heard_out(case),
@@ -180,7 +180,7 @@ def _rows(
     held: Rows,
     truth: Rows,
     told: dict[Key, list[Row]],
-    excused: set[str],
+    excused: Sequence[str | None],
     whole: bool,
     stale: bool,
     short: bool,
@@ -188,22 +188,25 @@ def _rows(
     """What is wrong with the rows of a table: each is as the books have it, as it was before, or as the API said.
 
     Where the sync succeeded (`whole`), every row of the days that it read is as the books have it, but for those in
-    quarantine, which stay as they were. An answer that is believed may be `stale`, and where nothing else was heard
+    quarantine, which stay as they were. One without a readable key could be any row: none is removed then, and as many
+    as there are such may be as they were. An answer that is believed may be `stale`, and where nothing else was heard
     lack rows (`short`).
     """
     day = schema.DAY.get(table)
-    keyless = None in excused
+    keyless = excused.count(None)
 
     for key in held.keys() | truth.keys() | before.keys():
         now, right, was = held.get(key), truth.get(key), before.get(key)
         row = now or right or was or {}
         read = day is None or row[day] >= trial.LOOKBACK
-        quarantined = keyless or " ".join(map(str, key)) in excused
+        quarantined = " ".join(map(str, key)) in excused or (keyless > 0 and right is None)
         shown = f"{table} {' '.join(map(str, key))}"
         if now == right or now in told.get(key, ()) or (stale and now == was) or (short and now is None):
             continue
         if now != was:
             yield f"{shown} is neither as it was nor as it is: {_differing(now, right)}"
+        elif whole and read and not quarantined and keyless:
+            keyless -= 1
         elif whole and read and not quarantined:
             yield f"{shown} is not what the books have: {_differing(now, right)}"
 

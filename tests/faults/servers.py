@@ -259,7 +259,10 @@ def _try(server: Places, name: str, moment: int, met: Counter[str]) -> None:
     trouble, expected = (POSTGRES if server.server else DUCKDB)[name]
     with server.place() as place:
         with ExitStack() as during:
-            outcome, _ = scene.run(place.url, moment, lambda: during.enter_context(trouble(place)))
+            happened: list[object] = []
+            outcome, _ = scene.run(place.url, moment, lambda: happened.append(during.enter_context(trouble(place))))
+            if not happened:
+                raise WrongError("the run was over before it could happen")
             met["runs that went on" if outcome.good else f"ended with {outcome.kind}"] += 1
             scene.judge(outcome, expected)
             scene.look(place.url)

@@ -3,12 +3,15 @@
 import io
 import os
 import socket
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import dagster as dg
+import psycopg
 import pytest
 import sqlalchemy as sa
 from orchestration.conftest import NO_TELEMETRY, Launcher, books, first_day, today
@@ -160,6 +163,51 @@ def test_runs_of_every_kind_leave_no_credential(sim: Simulator, watch: Watch, se
     assert outcomes[0]
     assert not any(outcomes[1:])
     assert watch.searched > 100_000
+
+
+@pytest.fixture
+def guarded_url(postgres_database: str) -> Iterator[str]:
+    """The URL of an empty Postgres database, of a role that must give its password."""
+    role, coded = f"guarded_{uuid.uuid4().hex[:8]}", PASSWORD.replace("+", "%2B").replace("/", "%2F")
+    parts = urlsplit(postgres_database)
+    with psycopg.connect(postgres_database, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{PASSWORD}'".encode())
+        try:
+            yield urlunsplit(parts._replace(netloc=f"{role}:{coded}@{parts.hostname}:{parts.port}"))
+        finally:
+            admin.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER".encode())
+            admin.execute(f"DROP OWNED BY {role}".encode())
+            admin.execute(f"DROP ROLE {role}".encode())
+
+
+def test_runs_into_a_postgres_that_wants_a_password_leave_no_credential(
+    sim: Simulator, watch: Watch, setting: dict[str, str], guarded_url: str
+) -> None:
+    home, outcomes = watch.folder / "dagster", list[bool]()
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home), overrides=NO_TELEMETRY) as instance:
+
+        def run() -> None:
+            span = (today() - timedelta(days=4), today())
+            everything = ("accounts", "positions", "balances", "transactions", "balance_snapshots")
+            outcomes.append(Launcher(instance)(*everything, days=span, resources=IMPATIENT).success)
+
+        given = setting | {"TASTY_WAREHOUSE_URL": guarded_url}
+        watch.during("a good run", run, **given)
+        for fault in (Fault("status", path="balances", status=500), Fault("empty_list", path="transactions")):
+            sim.brokerage.faults.add(fault)
+            watch.during(f"{fault.kind} at {fault.path}", run, **given)
+            sim.brokerage.faults.clear()
+        with psycopg.connect(guarded_url, autocommit=True) as admin:
+            name = urlsplit(guarded_url).path.removeprefix("/")
+            admin.execute(f"ALTER DATABASE {name} SET statement_timeout = '2ms'".encode())
+            watch.during("an impatient server", run, **given)
+            admin.execute(f"ALTER DATABASE {name} RESET statement_timeout".encode())
+        watch.during("a command", lambda: main(["doctor"]), **given)
+        watch.search("all runs", told_by_dagster(instance))
+    watch.ended(guarded_url)
+    assert not watch.leaks, "\n".join(watch.leaks)
+    assert outcomes == [True, False, False, False]
 
 
 def test_commands_of_every_kind_tell_no_credential(
