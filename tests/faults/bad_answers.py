@@ -188,25 +188,26 @@ def _rows(
     """What is wrong with the rows of a table: each is as the books have it, as it was before, or as the API said.
 
     Where the sync succeeded (`whole`), every row of the days that it read is as the books have it, but for those in
-    quarantine, which stay as they were. One without a readable key could be any row: none is removed then, and as many
+    quarantine, which stay as they were. One without a readable key could be any row: none is missed then, and as many
     as there are such may be as they were. An answer that is believed may be `stale`, and where nothing else was heard
     lack rows (`short`).
     """
     day = schema.DAY.get(table)
-    keyless = excused.count(None)
+    spare = keyless = excused.count(None)
 
     for key in held.keys() | truth.keys() | before.keys():
         now, right, was = held.get(key), truth.get(key), before.get(key)
         row = now or right or was or {}
         read = day is None or row[day] >= trial.LOOKBACK
-        quarantined = " ".join(map(str, key)) in excused or (keyless > 0 and right is None)
+        absent = right is None or (day is not None and right[day] < trial.LOOKBACK)
+        quarantined = " ".join(map(str, key)) in excused or (keyless > 0 and absent)
         shown = f"{table} {' '.join(map(str, key))}"
         if now == right or now in told.get(key, ()) or (stale and now == was) or (short and now is None):
             continue
         if now != was:
             yield f"{shown} is neither as it was nor as it is: {_differing(now, right)}"
-        elif whole and read and not quarantined and keyless:
-            keyless -= 1
+        elif whole and read and not quarantined and spare:
+            spare -= 1
         elif whole and read and not quarantined:
             yield f"{shown} is not what the books have: {_differing(now, right)}"
 
