@@ -38,8 +38,9 @@ _ALIKE = 0.7
 _APART = 4  # of the runs: they have processes of their own
 _PATIENCE = 180.0  # seconds for a round; a lock is waited for no longer than 20
 _PAUSE = {"postgres": 0.05, "duckdb": 0.5}  # seconds between two looks at what is stored meanwhile
-# The books moved under every one of a run's tries, or another run's newer reading stands.
-_ALLOWED = {"StaleReadError", "IncompleteAnswerError"}
+# The books moved under every one of a run's tries, another run's newer reading stands, or more rows were taken back
+# while nobody published than a correction takes back.
+_ALLOWED = {"StaleReadError", "IncompleteAnswerError", "MassRemovalError"}
 # A DuckDB file takes one process at a time: who waits may not get it before he gives up, but wait he must.
 _WAIT = timedelta(seconds=20)
 

@@ -27,6 +27,8 @@ from .world import Way, World
 
 WORKER = Path(__file__).with_name("naive_worker.py")
 _AT_ONCE = 2
+# so that an account's history is more than the 250 rows of a page that the API serves when nothing else is asked for
+_TRADES_A_DAY = 16.0
 _FAILED = "schedules whose last run failed"
 _WHOLE = ("id", "account_number", "transaction_date", "executed_at", "value", "net_value", "description")
 
@@ -115,7 +117,7 @@ def beside(*, seed: int, schedules: int, ways: Sequence[tuple[str, Way]], first:
     for number in range(first, first + schedules):
         schedule = drawn(f"{seed}/{number}")
         for name, each in ways:
-            played = play(number, schedule, database="duckdb", way=each)
+            played = play(number, schedule, database="duckdb", way=each, trades_per_day=_TRADES_A_DAY)
             counted[name] += played.counts + played.notes + Counter({"schedules": 1, "wrong": bool(played.wrong)})
     return counted
 

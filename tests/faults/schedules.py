@@ -113,14 +113,21 @@ def tried(seed: int, number: int, *, database: str, server: str = "", dagster: b
     return played
 
 
-def play(number: int, schedule: Schedule, *, database: str, server: str = "", way: Way = OURS) -> Played:
+def play(
+    number: int, schedule: Schedule, *, database: str, server: str = "", way: Way = OURS, trades_per_day: float = 2.0
+) -> Played:
     """Play a schedule in a world of its own, whose brokerage and whose day are those of the number."""
     begin = datetime.now(NEW_YORK) if way.today else BEGINNINGS[number % len(BEGINNINGS)]
     start = begin.date() - timedelta(days=HISTORY_DAYS)
     accounts = 2 if number % 3 == 0 else 1
     alice = replace(ALICE, owns=tuple(range(accounts)))
     config = SimulatorConfig(
-        seed=number, now=begin, start=start, accounts=accounts, trades_per_day=2.0, further_logins=(alice,)
+        seed=number,
+        now=begin,
+        start=start,
+        accounts=accounts,
+        trades_per_day=trades_per_day,
+        further_logins=(alice,),
     )
     with ExitStack() as stack:
         sim = stack.enter_context(serve(config))
