@@ -203,12 +203,3 @@ def test_rows_that_move_to_a_far_day_are_not_removed_however_many_they_are(bench
     assert bench.transactions(LOOKBACK).removed == 0
     assert bench.live() == bench.listed()
     assert bench.complete()
-
-
-def test_a_person_s_word_removes_no_row_that_the_broker_shows_by_its_id(bench: Bench) -> None:
-    bench.transactions()
-    before = bench.data()
-    bench.before("transaction", 1, bench.hide(bench.dated(LOOKBACK, TODAY)[0]))
-    with pytest.raises(IncompleteAnswerError, match="shows by id"):
-        bench.transactions(LOOKBACK, confirm_removal=True)
-    assert bench.data() == before

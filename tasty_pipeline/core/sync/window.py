@@ -102,10 +102,9 @@ async def _sync_window(book: Book, start: date, end: date) -> tuple[SyncResult, 
         if gone.num_rows and _has_ids(book.table) and gone.num_rows <= ASKED_FOR:
             answer, hidden = await _looked_for(book, answer, gone)
             gone = book.missing_from(answer)
-        if gone.num_rows:
+        if gone.num_rows and not book.sync.run.confirm_removal:
+            await _refuse_mass_removal(book, answer, gone.num_rows)
             _refuse_hidden(book, answer, hidden)
-            if not book.sync.run.confirm_removal:
-                await _refuse_mass_removal(book, answer, gone.num_rows)
         return _publish(book, answer, gone, end)
 
 
