@@ -110,6 +110,44 @@ def test_a_row_that_a_newer_reading_moved_out_of_the_window_is_not_proven_inside
     assert bench.complete()
 
 
+def test_a_row_that_a_newer_reading_missed_is_not_brought_back_from_beyond_a_window(bench: Bench) -> None:
+    bench.transactions()
+    identifier = bench.sim.brokerage.book_late(QUIET, 4)
+    other = bench.beside()
+
+    def newer() -> None:
+        bench.sim.brokerage.remove(identifier)
+        other.transactions(LOOKBACK, day(4))
+
+    bench.after("transactions", 1, elsewhere(newer))
+    assert bench.transactions(day(3)).written == 0
+    assert bench.row(identifier) is None
+    assert bench.complete()
+
+
+def test_a_row_that_a_newer_reading_found_as_it_was_is_not_moved_back_by_an_older_one(bench: Bench) -> None:
+    """The one that stored it began first and read last, so that its row looks older than it is."""
+    bench.transactions()
+    began = datetime.now(UTC)
+    identifier = bench.sim.brokerage.book_late(QUIET, 14)
+    other = bench.beside()
+    table, log = schema.transactions, schema.sync_log
+
+    def newer() -> None:
+        bench.sim.brokerage.redate(identifier, day(2))
+        other.transactions(day(3))
+        bench.change(sa.update(table).values(synced_at=began).where(table.c.transaction_id == identifier))
+        bench.change(sa.update(log).values(read_started_at=began).where(log.c.window_start == day(3)))
+        assert other.transactions(day(3)).written == 0
+
+    bench.after("transactions", 1, elsewhere(newer))
+    assert bench.transactions(day(15), day(13)).written == 0
+    row = bench.row(identifier)
+    assert row is not None
+    assert (row["transaction_date"], row["synced_at"]) == (day(2), began)
+    assert bench.complete()
+
+
 def test_a_row_that_another_sync_stores_after_the_absences_were_agreed_on_is_looked_for_again(bench: Bench) -> None:
     missing = bench.sim.brokerage.book_late(QUIET, 4)
     bench.transactions()

@@ -20,7 +20,7 @@ from tasty_pipeline.core.publish.base import (
     same_key,
     stage_answer,
 )
-from tasty_pipeline.core.publish.guards import refuse_overtaken, stale_read
+from tasty_pipeline.core.publish.guards import refuse_overtaken, refuse_overtaken_days, stale_read
 from tasty_pipeline.core.schema import DAY
 from tasty_pipeline.core.tradingdays import days
 from tasty_pipeline.core.warehouse import Merge, Writer
@@ -40,7 +40,9 @@ def merge_days(writer: Writer, table: sa.Table, run: Run, account: str, answer: 
     if merged.days & answer.unchanged_days:
         # a row came out of a window after that was seen to answer as before: it has to be read, with the others
         raise stale_read(table, account)
-    return merged, {each for each in merged.days if not answer.holds(each)}
+    touched = {each for each in merged.days if not answer.holds(each)}
+    refuse_overtaken_days(writer, table, account, answer, touched)
+    return merged, touched
 
 
 def _ours_outside(writer: Writer, table: sa.Table, account: str, answer: Answer) -> pa.Table | None:

@@ -4,7 +4,8 @@ Whether too much is missing is decided before the transaction, in `core.sync`.
 """
 
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import NoReturn
 
 import sqlalchemy as sa
 
@@ -52,12 +53,7 @@ def stale_read(table: sa.Table, account: str) -> StaleReadError:
 def refuse_stale(writer: Writer, table: sa.Table, account: str, answer: Answer) -> None:
     """Raise `StaleReadError` where a read that began later has already published rows of the same window."""
     log = schema.sync_log
-    newer_read = sa.select(sa.func.count()).where(
-        log.c.table_name == table.name,
-        log.c.account_number == account,
-        log.c.result == "published",
-        log.c.read_started_at > answer.started_at,
-    )
+    newer_read = sa.select(sa.func.count()).where(*_newer_reads(table, account, answer))
     newer_row = sa.select(sa.func.count()).where(table.c.synced_at > answer.started_at)
     if account:
         newer_row = newer_row.where(table.c.account_number == account)
@@ -65,12 +61,20 @@ def refuse_stale(writer: Writer, table: sa.Table, account: str, answer: Answer) 
         newer_read = newer_read.where(log.c.window_start <= answer.end, log.c.window_end >= answer.start)
         newer_row = newer_row.where(table.c[DAY[table.name]].between(answer.start, answer.end))
     if writer.scalar(newer_read) or writer.scalar(newer_row):
-        _refuse_future(writer, table, account)
-        raise stale_read(table, account)
+        _read_again(writer, table, account)
 
 
-def _refuse_future(writer: Writer, table: sa.Table, account: str) -> None:
-    """Raise `ConfigurationError` where what was read later is later than now: a clock is wrong, and no retry helps."""
+def _newer_reads(table: sa.Table, account: str, answer: Answer) -> tuple[sa.ColumnElement[bool], ...]:
+    log = schema.sync_log
+    mine = log.c.table_name == table.name, log.c.account_number == account, log.c.result == "published"
+    return *mine, log.c.read_started_at > answer.started_at
+
+
+def _read_again(writer: Writer, table: sa.Table, account: str) -> NoReturn:
+    """Raise `StaleReadError`, or `ConfigurationError` where what was read later is later than now.
+
+    Then a clock is wrong, and no retry helps.
+    """
     log = schema.sync_log
     mine = [log.c.table_name == table.name, log.c.account_number == account, log.c.result == "published"]
     newest = writer.scalar(sa.select(sa.func.max(log.c.read_started_at)).where(*mine))
@@ -82,6 +86,7 @@ def _refuse_future(writer: Writer, table: sa.Table, account: str) -> None:
             "was wrong, nothing of this table is published before that time, unless read_started_at in tasty.sync_log "
             "and synced_at in the table are set back to now.",
         )
+    raise stale_read(table, account)
 
 
 def refuse_overtaken(writer: Writer, table: sa.Table, staged: sa.Table, account: str, answer: Answer) -> None:
@@ -95,7 +100,24 @@ def refuse_overtaken(writer: Writer, table: sa.Table, staged: sa.Table, account:
         .where(table.c.synced_at > answer.started_at, staged.c[DAY[table.name]].between(answer.start, answer.end))
     )
     if writer.scalar(overtaken):
-        raise stale_read(table, account)
+        _read_again(writer, table, account)
+
+
+def refuse_overtaken_days(
+    writer: Writer, table: sa.Table, account: str, answer: Answer, touched: Collection[date]
+) -> None:
+    """Raise `StaleReadError` where a merge wrote to days outside its window of which a later read has published.
+
+    That one may have found a row there as it was stored, or not at all: then no `synced_at` is later than this read.
+    """
+    if not touched:
+        return
+    log = schema.sync_log
+    newer = sa.select(log.c.window_start, log.c.window_end).where(
+        *_newer_reads(table, account, answer), log.c.window_start <= max(touched), log.c.window_end >= min(touched)
+    )
+    if any(row["window_start"] <= day <= row["window_end"] for row in writer.rows(newer) for day in touched):
+        _read_again(writer, table, account)
 
 
 def audit_whole(writer: Writer, table: sa.Table, account: str, answer: Answer) -> None:
