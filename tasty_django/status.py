@@ -94,7 +94,7 @@ def _accounts(user: Any) -> Any:
     today = timezone.now().astimezone(TRADE_DATES).date()
     proven = ProvenDay.objects.filter(
         account_number=OuterRef("account_number"), table_name="transactions", day__lte=today
-    )
+    ).exclude(digest="")
     until = Subquery(proven.order_by("-day").values("day")[:1])
     return Account.objects.for_user(user).annotate(**newest, proven_until=until).order_by("account_number")
 

@@ -58,7 +58,7 @@ class ProvenDay(Provenance):
     table_name = text("The table that holds the rows.", choices=vocabulary.MIRRORED)
     day = day("Trade date.")
     row_count = whole("Rows that the API lists for the day, those that stand rejected included.")
-    digest = text("BLAKE2b of those rows in canonical form, ordered by key.")
+    digest = text("BLAKE2b of those rows in canonical form, ordered by key; empty where rows came or went since.")
 
     objects: "ProvenDays[ProvenDay]" = ProvenDays.as_manager()
 

@@ -436,7 +436,12 @@ proven_days = _table(
             api=None,
             required=True,
         ),
-        _text("digest", "BLAKE2b of those rows in canonical form, ordered by key.", api=None, required=True),
+        _text(
+            "digest",
+            "BLAKE2b of those rows in canonical form, ordered by key; empty where rows came or went since.",
+            api=None,
+            required=True,
+        ),
         *_provenance(),
     ],
     sa.Index(None, "table_name", "day"),

@@ -32,10 +32,10 @@ from .seen import ACCOUNTS, TABLES, Piece, Seen, feed_faults, seen, without_runs
 from .tally import Tally
 
 Database = Literal["duckdb", "duckdb with a log", "postgres"]
-# a first sync of the list of accounts, migrations included; all of an account of which much has changed; all of an
-# account that was just opened
-Scene = Literal["first", "later", "opened"]
-SCENES: tuple[Scene, ...] = ("first", "later", "opened")
+# a first sync of the list of accounts, migrations included; all of an account of which much has changed; the
+# transactions of its last days, over whose edge rows have moved; all of an account that was just opened
+Scene = Literal["first", "later", "edge", "opened"]
+SCENES: tuple[Scene, ...] = ("first", "later", "edge", "opened")
 START = date(2026, 11, 9)
 NOW = datetime(2026, 11, 17, 15, tzinfo=ZoneInfo("America/New_York"))
 _TRADES = ("portfolio", "transactions", "balance_snapshots")
@@ -64,7 +64,7 @@ def search(
         tallies = []
         for victim in victims:
             chosen = _chosen(moments, random.Random(seed), points, cuts)  # noqa: S311 - no secret
-            tally = Tally(f"{victim} killed at {len(moments)} points of a {scene} sync, {database}", seed=seed)
+            tally = Tally(f"{victim} killed at {len(moments)} points of the {scene} sync, {database}", seed=seed)
             with ThreadPoolExecutor(workers) as pool:
                 shares = [pool.submit(crashes[n].tried, victim, chosen[n::workers]) for n in range(workers)]
             for share in shares:
@@ -194,7 +194,7 @@ class _Crashes:
         """Say where the warehouse is not what the broker's books say."""
         warehouse = open_warehouse(self.bed.url)
         yield from feed_faults(warehouse)
-        tables = ["accounts"] if self.scene == "first" else [*schema.MIRRORED]
+        tables = {"first": ["accounts"], "edge": ["transactions"]}.get(self.scene, [*schema.MIRRORED])
         if found := differences(self.sim, warehouse, START, self.task.now.date(), tables=tables):
             yield f"after the next run: {found}"
         if self.scene == "first":
@@ -212,8 +212,12 @@ class _Crashes:
 
     def _published(self, passed: Sequence[str]) -> Seen:
         """What must be seen once these moments have passed: pieces are published in order, one with each commit."""
-        done = set(self.order()[: Counter(passed)["after COMMIT"]])
+        order = self.order()
+        done = order[: (commits := Counter(passed)["after COMMIT"])]
         states = {piece: (self.new if piece in done else self.old).get(piece) for piece in self.new}
+        for piece in {*done} & {*order[commits:]}:
+            # all rows are there, and the proofs of some days are still to come
+            states[piece] = sorted([*_rows(self.new[piece]), *_proofs(self.found.get(piece, []))])
         return {piece: rows for piece, rows in states.items() if rows is not None}
 
     def _copied(self, passed: Sequence[str]) -> Seen:
@@ -222,6 +226,8 @@ class _Crashes:
     def order(self) -> list[Piece]:
         """The pieces in the order in which they are published."""
         first = [TABLES, ACCOUNTS] if self.scene == "first" else [ACCOUNTS]
+        if self.scene == "edge":
+            return [(account, "transactions") for account in self.task.work.accounts] * 2
         return [*first, *((account, name) for account in self.task.work.accounts for name in _TRADES)]
 
     def prepare(self) -> None:
@@ -242,6 +248,14 @@ def _unlike(found: Seen, allowed: Seen) -> str:
     return ", ".join(map(str, sorted(piece for piece in {*found, *allowed} if found.get(piece) != allowed.get(piece))))
 
 
+def _rows(lines: Sequence[str]) -> list[str]:
+    return [line for line in lines if line.startswith("transactions ")]
+
+
+def _proofs(lines: Sequence[str]) -> list[str]:
+    return [line for line in lines if not line.startswith("transactions ")]
+
+
 def _without_log(pieces: Seen) -> Seen:
     return {piece: [row for row in rows if not row.startswith("sync_log ")] for piece, rows in pieces.items()}
 
@@ -260,7 +274,7 @@ def _opened(database: Database, scene: Scene) -> Iterator[_Crashes]:
         work = replace(task.work, what="accounts", accounts=())
         if scene != "first":
             runs.apart(task)
-            work = _trade_on(sim) if scene == "later" else _open_another(sim)
+            work = {"later": _trade_on, "edge": _move_over_the_edge, "opened": _open_another}[scene](sim)
         crashes = _Crashes(sim, bed, replace(task, work=work, run_id="new", now=sim.brokerage.clock.now()), scene)
         crashes.prepare()
         yield crashes
@@ -284,6 +298,23 @@ def _trade_on(sim: Simulator) -> Work:
     books.deposit(account, 1000)
     books.close_position(account, books.positions(account)[0]["symbol"])
     return _work(sim)
+
+
+def _move_over_the_edge(sim: Simulator) -> Work:
+    """A day passes, and only the last two are read: rows came into them, left them, and changed shortly before."""
+    books = sim.brokerage
+    (account,) = (each["account-number"] for each in books.accounts())
+    first = NOW.date()
+    of_first = [row.id for row in books.archive(account).rows if row.transaction_date == first]
+    before = [row.id for row in books.archive(account).rows if START < row.transaction_date < first]
+    books.advance(timedelta(days=1))
+    books.redate(of_first[0], START)  # further away than what is read around the window
+    books.remove(of_first[1])
+    books.redate(before[0], first)
+    books.redate(before[-1], START + timedelta(days=3))
+    books.restate(before[-2], value="123.45")
+    books.book_late(account, 4)
+    return replace(_work(sim), what="transactions", start=first)
 
 
 def _open_another(sim: Simulator) -> Work:

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from tasty_pipeline.core import schema
-from tasty_pipeline.core.errors import ConfigurationError, IncompleteAnswerError
+from tasty_pipeline.core.errors import ConfigurationError, IncompleteAnswerError, PermanentError, TastyError
 from tasty_pipeline.core.warehouse import Warehouse
 
 from .bench import QUIET, START, TODAY, Bench, day
@@ -39,6 +39,40 @@ def test_a_late_row_on_a_proven_day_outside_the_window_is_stored_and_its_day_pro
     assert late in bench.live()
     assert proven(bench, day(back)) == [before[0] + 1]
     assert bench.complete()
+
+
+@pytest.mark.usefixtures("either_backend")
+@pytest.mark.parametrize(
+    ("old", "new", "reads"),  # a row that is gone from all that is read is looked for in a second answer
+    [(14, 2, 1), (2, 14, 1), (2, 30, 2), (14, 14, 1)],
+    ids=["into", "out", "far out", "restated before it"],
+)
+def test_a_run_that_is_stopped_before_it_proves_what_it_touched_is_finished_by_the_next(
+    old: int, new: int, reads: int, bench: Bench
+) -> None:
+    identifier = bench.sim.brokerage.book_late(QUIET, old)
+    bench.transactions()
+    if old == new:
+        bench.sim.brokerage.restate(identifier, value="-2.22")
+    else:
+        bench.sim.brokerage.redate(identifier, day(new))
+
+    def stopped() -> None:
+        raise PermanentError("It was stopped.", "nothing.")
+
+    bench.before("transactions", reads + 1, stopped)
+    with pytest.raises(TastyError):
+        bench.transactions(LOOKBACK)
+    row = bench.row(identifier)
+    assert row is not None
+    assert row["transaction_date"] == day(new)
+    (outside,) = {old, new} - {2}
+    assert [each["day"] for each in bench.audit("complete", schema.transactions).sample] == [day(outside)]
+    bench.transactions(day(1))
+    assert bench.complete()
+    asked = bench.asked("/transactions")
+    bench.transactions(day(1))
+    assert bench.asked("/transactions") == asked + 1
 
 
 def test_a_row_on_a_day_that_was_never_asked_for_is_not_stored(bench: Bench) -> None:

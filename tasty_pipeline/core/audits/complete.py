@@ -46,22 +46,26 @@ def _difference(account: str, day: date, stored: int, proven: int | None) -> dic
 
 
 def _miscounted(reader: Reader, table: sa.Table) -> dict[Key, dict[str, Any]]:
-    """Find the days on which not as many live rows stand as were proven, or any without a proof."""
+    """Find the days on which not as many live rows stand as were proven, or any without a proof.
+
+    A day whose proof was withdrawn, when a row of it came or went with another window, has none.
+    """
     day = table.c[DAY[table.name]]
     counted = sa.select(table.c.account_number, day.label("day"), sa.func.count().label("rows"))
     stored = counted.where(table.c.removed_at.is_(None)).group_by(table.c.account_number, day).subquery("stored")
     proven = sa.select(PROVEN).where(PROVEN.c.table_name == table.name).subquery("proven")
     same_day = sa.and_(stored.c.account_number == proven.c.account_number, stored.c.day == proven.c.day)
     rows = sa.func.coalesce(stored.c.rows, 0)
+    rows_proven = sa.case((proven.c.digest != "", proven.c.row_count))
     statement = (
         sa.select(
             sa.func.coalesce(stored.c.account_number, proven.c.account_number).label("account_number"),
             sa.func.coalesce(stored.c.day, proven.c.day).label("day"),
             rows.label("rows"),
-            proven.c.row_count,
+            rows_proven.label("row_count"),
         )
         .select_from(stored.join(proven, same_day, full=True))
-        .where(proven.c.row_count.is_distinct_from(rows))
+        .where(rows_proven.is_distinct_from(rows))
     )
     wrong: dict[Key, dict[str, Any]] = {}
     for row in reader.rows(statement):

@@ -17,7 +17,7 @@ from tasty_pipeline.core.publish.base import (
     stage_answer,
     transaction,
 )
-from tasty_pipeline.core.publish.days import merge_days, prove_days
+from tasty_pipeline.core.publish.days import merge_days, prove_days, unproven_days
 from tasty_pipeline.core.publish.guards import (
     audit_whole,
     refuse_other_environment,
@@ -51,4 +51,5 @@ __all__ = [
     "stage_answer",
     "stale_read",
     "transaction",
+    "unproven_days",
 ]

@@ -23,16 +23,16 @@ from tasty_pipeline.core.publish.base import (
 from tasty_pipeline.core.publish.guards import refuse_overtaken, refuse_overtaken_days, stale_read
 from tasty_pipeline.core.schema import DAY
 from tasty_pipeline.core.tradingdays import days
-from tasty_pipeline.core.warehouse import Merge, Writer
+from tasty_pipeline.core.warehouse import Merge, Reader, Writer
 
 
-def merge_days(writer: Writer, table: sa.Table, run: Run, account: str, answer: Answer) -> tuple[Merge, set[date]]:
-    """Merge an answer about days; return what changed, and the days outside the window that it touched.
+def merge_days(writer: Writer, table: sa.Table, run: Run, account: str, answer: Answer) -> Merge:
+    """Merge an answer about days; return what changed.
 
     An answer reaches over its window's edges. A row out there is taken when we hold it already (it was re-dated or
     restated) or when its day was proven before (it is news); on days that were never asked for it would be a part
     without a proof, and it comes when its day is asked for. A touched day is no longer as it was proven, or never was:
-    it has to be asked for next.
+    its proof is withdrawn, so that whoever comes next asks for it, also where this run is stopped before it does.
     """
     staged = stage_answer(writer, table, run, answer, _ours_outside(writer, table, account, answer))
     refuse_overtaken(writer, table, staged, account, answer)
@@ -42,7 +42,12 @@ def merge_days(writer: Writer, table: sa.Table, run: Run, account: str, answer: 
         raise stale_read(table, account)
     touched = {each for each in merged.days if not answer.holds(each)}
     refuse_overtaken_days(writer, table, account, answer, touched)
-    return merged, touched
+    none = {"account_number": account, "table_name": table.name, "row_count": 0, "digest": ""}
+    proofs = [none | {"day": each} for each in sorted(touched)]
+    if proofs:
+        withdrawn = writer.stage(schema.proven_days, proofs, synced_at=answer.started_at, run_id=run.run_id)
+        writer.merge(schema.proven_days, withdrawn)
+    return merged
 
 
 def _ours_outside(writer: Writer, table: sa.Table, account: str, answer: Answer) -> pa.Table | None:
@@ -56,6 +61,13 @@ def _ours_outside(writer: Writer, table: sa.Table, account: str, answer: Answer)
     is_proven = sa.exists().where(*_proofs(table, account), proven.c.day == staged.c[day])
     ours = writer.table(sa.select(*(staged.c[name] for name in schema.key_of(table))).where(sa.or_(held, is_proven)))
     return outside.join(ours, keys=list(schema.key_of(table)), join_type="left semi").select(outside.column_names)
+
+
+def unproven_days(reader: Reader, table: sa.Table, account: str) -> set[date]:
+    """Return the days of an account whose proof was withdrawn, and that nobody has proven since."""
+    proven = schema.proven_days
+    rows = reader.rows(sa.select(proven.c.day).where(*_proofs(table, account), proven.c.digest == ""))
+    return {row["day"] for row in rows}
 
 
 def _proofs(table: sa.Table, account: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -39,7 +39,7 @@ def history_of_new(sync: Sync, table: sa.Table, account: str) -> date | None:
     the history's start.
     """
     proven = schema.proven_days
-    of_table = proven.c.table_name == table.name
+    of_table = sa.and_(proven.c.table_name == table.name, proven.c.digest != "")
     with sync.warehouse.read() as reader:
         first = reader.scalar(sa.select(sa.func.min(proven.c.day)).where(of_table))
         own = sa.select(sa.func.min(proven.c.day)).where(of_table, proven.c.account_number == account)
@@ -53,13 +53,13 @@ async def _sync_days(sync: Sync, table: sa.Table, account: str, start: date, end
     start, end = _possible(sync.run, start, end)
     async with logged(sync, table.name, account, start, end) as measured:
         book = Book(sync=measured, table=table, account=account)
-        result, touched = await sync_window(book, start, end)
+        result, unproven = await sync_window(book, start, end)
         for _ in range(TRIES):
-            if not touched:
+            if not unproven:
                 break
-            # rows of days outside the window came, went or changed: those days are to be proven too
+            # rows of days outside the window came, went or changed, now or in a run that was stopped since
             today = new_york_day(measured.run.now())  # days after it belong to a window that ends with it
-            more, touched = await sync_window(book, min(*touched, today), min(max(touched), today))
+            more, unproven = await sync_window(book, min(*unproven, today), min(max(unproven), today))
             result = _sum(result, more)
         return replace(result, meter=measured.used())
 

@@ -80,7 +80,7 @@ class Book:
 
 
 async def sync_window(book: Book, start: date, end: date) -> tuple[SyncResult, set[date]]:
-    """Bring the days start..end into proven agreement; return the days outside of them that are to be proven next."""
+    """Bring the days start..end into proven agreement; return other days that are to be proven next."""
     return await unless_stale(partial(_sync_window, book, start, end))
 
 
@@ -185,7 +185,7 @@ def _publish(book: Book, answer: Answer, gone: pa.Table, last: date) -> tuple[Sy
         publish.refuse_stale(writer, table, account, answer)
         publish.refuse_overwritten(writer, table, account, answer)
         refuse_moved(writer, table, account, answer, gone)
-        merged, touched = publish.merge_days(writer, table, run, account, answer)
+        merged = publish.merge_days(writer, table, run, account, answer)
         removed = publish.mark_removed(writer, table, run, gone, answer.read, account)
         rejected = publish.record_rejects(writer, table, run, account, answer)
         counts, digest = publish.prove_days(writer, table, run, account, answer, last)
@@ -207,5 +207,6 @@ def _publish(book: Book, answer: Answer, gone: pa.Table, last: date) -> tuple[Sy
         )
         entry = publish.log_entry(run, table.name, account, answer, result, digest=digest, meter=sync.used())
         writer.insert(schema.sync_log, [entry])
-    first = run.history_start
-    return result, set() if run.dry_run else {day for day in touched if day >= first}
+        unproven = publish.unproven_days(writer, table, account)
+    days = {day for day in unproven if run.history_start <= day <= last_counted(sync)}
+    return result, set() if run.dry_run else days

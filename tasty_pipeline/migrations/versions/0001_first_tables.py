@@ -295,7 +295,7 @@ def upgrade() -> None:
     sa.Column('table_name', sa.Text(), autoincrement=False, nullable=False, comment='The table that holds the rows.'),
     sa.Column('day', sa.Date(), autoincrement=False, nullable=False, comment='Trade date.'),
     sa.Column('row_count', sa.BigInteger(), nullable=False, comment='Rows that the API lists for the day, those that stand rejected included.'),
-    sa.Column('digest', sa.Text(), nullable=False, comment='BLAKE2b of those rows in canonical form, ordered by key.'),
+    sa.Column('digest', sa.Text(), nullable=False, comment='BLAKE2b of those rows in canonical form, ordered by key; empty where rows came or went since.'),
     sa.Column('synced_at', sa.DateTime(timezone=True), nullable=False, comment='Start of the read that last changed this row. A sync that finds it unchanged writes nothing.'),
     sa.Column('run_id', sa.Text(), nullable=False, comment='The run that last changed this row.'),
     sa.PrimaryKeyConstraint('account_number', 'table_name', 'day', name=op.f('proven_days_pkey')),
