@@ -50,7 +50,7 @@ def search(*, seed: int, rounds: int, database: str, at_once: int = 8) -> Tally:
     tally = Tally(f"{at_once} runs and a backfill at once, {open_warehouse(database).kind}", seed=seed)
     config = SimulatorConfig(seed=seed, now=NOW, start=START, accounts=1, trades_per_day=2.0, further_logins=())
     with serve(config) as sim:
-        journal = Journal(sim)
+        journal = Journal(sim, START)
         for number in range(rounds):
             chance = random.Random(seed * 1_000_003 + number)  # noqa: S311 - no secret
             broken = _Round(sim, database, chance, at_once, journal, tally).play()

@@ -33,11 +33,12 @@ class _Version:
 
 
 class Journal:
-    """Changes the books while they are read, and writes down what they held when."""
+    """Changes the books while they are read, and writes down what they held when, from the history's start on."""
 
-    def __init__(self, sim: Simulator) -> None:
+    def __init__(self, sim: Simulator, start: date) -> None:
         self.brokerage = sim.brokerage
         (self.account,) = (each["account-number"] for each in self.brokerage.accounts())
+        self._start = start
         self._transactions: dict[int, list[_Version]] = {}
         self._portfolios: list[_Version] = []
         self.changes = 0
@@ -52,6 +53,7 @@ class Journal:
     def _note(self) -> None:
         books, now = self.brokerage, datetime.now(UTC)
         rows = {row["transaction_id"]: row for row in map(row_of, books.transactions(self.account))}
+        rows = {key: row for key, row in rows.items() if row["transaction_date"] >= self._start}  # no others are kept
         for identifier in rows.keys() | self._transactions.keys():
             _add(self._transactions.setdefault(identifier, []), rows.get(identifier), now)
         positions = sorted((row_of(each) for each in books.positions(self.account)), key=str)
@@ -116,15 +118,20 @@ class Journal:
 
     def _stale(self, identifier: int, row: Row | None, windows: Iterable[tuple[date, date, datetime]]) -> str:
         versions = self._transactions[identifier]
-        until = max((each.until for each in versions if each.held == row), default=None)
-        if until is None and row is not None:
+        if row and all(each.held != row for each in versions):
             return f"transaction {identifier} was never so"
         for start, end, read in windows:
-            then = next((each.held for each in versions if each.since <= read < each.until), None)
-            concerned = any(each and start <= each["transaction_date"] <= end for each in (then, row))
-            if concerned and (until is None or until <= read):
+            # what the books held in these days at some moment after the reading began
+            since = [each.held for each in versions if each.until > read]
+            if versions[0].since > read:
+                since.append(None)
+            if _within(row, start, end) not in [_within(each, start, end) for each in since]:
                 return f"transaction {identifier} is older than the reading of {start} to {end} at {read}"
         return ""
+
+
+def _within(row: Row | None, start: date, end: date) -> Row | None:
+    return row if row and start <= row["transaction_date"] <= end else None
 
 
 def _add(versions: list[_Version], held: Any, now: datetime) -> None:
@@ -138,11 +145,15 @@ def _add(versions: list[_Version], held: Any, now: datetime) -> None:
 class _Changing:
     """Before every few reads that are served, the books change."""
 
-    _KINDS = ("trade", "deposit", "deposit", "late", "late", "restate", "restate", "redate", "remove")
+    _KINDS = (
+        ("trade", "deposit", "deposit", "late", "late", "restate", "restate", "redate", "remove"),
+        ("trade", "late", "late", "redate", "redate", "redate"),  # over the edges of what is read
+    )
 
     def __init__(self, journal: Journal, chance: random.Random) -> None:
         self._journal = journal
         self._chance = random.Random(chance.random())  # noqa: S311 - no secret
+        self._kinds = chance.choice(self._KINDS)
         self._every = chance.randrange(1, 5)
         self._reads = self._removed = 0
 
@@ -159,6 +170,6 @@ class _Changing:
         self._reads += 1
         if self._reads % self._every:
             return
-        kind = self._chance.choice(self._KINDS)
+        kind = self._chance.choice(self._kinds)
         self._removed += kind == "remove"
         self._journal.change(self._chance, "late" if self._removed > _REMOVED and kind == "remove" else kind)
