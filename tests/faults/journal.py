@@ -41,6 +41,7 @@ class Journal:
         self._start = start
         self._transactions: dict[int, list[_Version]] = {}
         self._portfolios: list[_Version] = []
+        self._settled = datetime.min.replace(tzinfo=UTC)
         self.changes = 0
         self._note()
 
@@ -83,12 +84,19 @@ class Journal:
 
     # --- what the tables must hold
 
+    def settle(self, at: datetime) -> None:
+        """Forget what was before: since then everything was read again while nothing else happened."""
+        self._settled = at
+        for versions in (self._portfolios, *self._transactions.values()):
+            versions[:] = [each for each in versions if each.until > at]
+
     def overwritten(self, warehouse: Warehouse) -> list[str]:
         """Say which rows are older than a published read that must have seen a newer state of them."""
         log, own = schema.sync_log, schema.sync_log.c.account_number == self.account
+        began = log.c.read_started_at >= self._settled
         tables = (schema.transactions, schema.positions, schema.balances)
         with warehouse.read() as reader:
-            reads = reader.rows(sa.select(log).where(own, log.c.result == "published"))
+            reads = reader.rows(sa.select(log).where(own, log.c.result == "published", began))
             live = schema.transactions.c.removed_at.is_(None)
             found = [
                 [stored(row) for row in reader.rows(sa.select(table).where(*([live] if table is tables[0] else [])))]
