@@ -1,6 +1,6 @@
 """Paging drift under a whole sync: a change at any position before any request, over HTTP, into a real DuckDB file.
 
-Here belongs what becomes of the table; what becomes of single reads, of every kind of list, is tried in `paging.py`.
+Here belongs what becomes of the tables; what becomes of single reads, of every kind of list, is tried in `paging.py`.
 The core asks for 2,000 rows a page: here for a few, so that a short history makes several windows.
 """
 
@@ -35,6 +35,7 @@ FIRST, LAST = date(2026, 11, 2), date(2026, 11, 20)
 PAGE_ROWS, CUT_ROWS = 6, 4
 Rows = dict[Any, Any]
 STARTS = ("an empty table", "a published table", "a published table and a new row")
+WHATS = ("transactions", "snapshots", "portfolio")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,17 @@ class Change:
     do: Callable[[], object]
 
 
+@dataclass(frozen=True)
+class Point:
+    """One sync: of what, from which start, and what happens before which of its answers."""
+
+    name: str
+    what: str
+    start: str
+    moment: int
+    change: Change
+
+
 class Scene:
     """One account of a simulated brokerage, and warehouses that hold nothing or what was published of it."""
 
@@ -53,13 +65,15 @@ class Scene:
         self.account = sim.brokerage.accounts()[0]["account-number"]
         self.archive = sim.brokerage.archive(self.account)
         self.rows = copy.deepcopy(self.archive.rows)
+        self.what = WHATS[0]
         self.seen = 0
         self.before: Callable[[int], None] = lambda _: None
         sim.brokerage.read_served = self._served  # type: ignore[method-assign]
         self.work = folder / "work.duckdb"
         open_warehouse(f"duckdb:///{folder / 'empty.duckdb'}").migrate()
         with self._table("empty"):
-            self._sync()
+            for self.what in WHATS:
+                self._sync()
             self._keep("published")
 
     def _served(self, account: str, _: str) -> None:
@@ -88,7 +102,7 @@ class Scene:
             self.sim.client_secret,
             self.sim.refresh_token,
             f"duckdb:///{self.work}",
-            runs.Work("transactions", (self.account,), FIRST, LAST),
+            runs.Work(self.what, (self.account,), FIRST, LAST),
             run_id="drift",
             now=NOW,
             history_start=FIRST,
@@ -104,20 +118,41 @@ class Scene:
                 self.sim.brokerage.book_late(self.account, 9)
 
     def truth(self) -> Rows:
-        """Return what the table must hold."""
-        return {row["id"]: row_of(row) for row in self.sim.brokerage.transactions(self.account)}
+        """Return what the tables must hold."""
+        books, account = self.sim.brokerage, self.account
+        with books.lock:
+            match self.what:
+                case "transactions":
+                    rows = {"transactions": [row_of(row) for row in books.transactions(account)]}
+                case "snapshots":
+                    snapshots = [books.snapshots(account, time, FIRST, LAST) for time in ("BOD", "EOD")]
+                    rows = {"balance_snapshots": [row_of(row, money=True) for each in snapshots for row in each]}
+                case _:
+                    rows = {"positions": [row_of(row) for row in books.positions(account)]}
+                    rows["balances"] = [row_of(books.balances(account), money=True)]
+        return {(name, *_key(name, row)): row for name, found in rows.items() for row in found}
 
     def held(self) -> Rows:
-        """Return what the table holds."""
-        table = schema.transactions
+        """Return what the tables hold."""
+        found: Rows = {}
         with open_warehouse(f"duckdb:///{self.work}").read() as reader:
-            rows = reader.rows(sa.select(table).where(table.c.removed_at.is_(None)))
-        return {row["transaction_id"]: stored(row) for row in rows}
+            for name in runs.PARTS[self.what]:
+                table = schema.MIRRORED[name]
+                live = [table.c.removed_at.is_(None)] if "removed_at" in table.c else []
+                for row in map(stored, reader.rows(sa.select(table).where(*live))):
+                    found[name, *_key(name, row)] = row
+        return found
 
     def changes(self) -> list[Change]:
-        """Return everything that can happen to one row, and a booking on every day."""
+        """Return everything that can happen to one row, and a booking on every day; to positions and to the cash."""
         books = self.sim.brokerage
         found: list[Change] = []
+        if self.what == "portfolio":
+            held = [row["symbol"] for row in books.positions(self.account)]
+            found += [Change(f"{each} closed", partial(books.close_position, self.account, each)) for each in held]
+            trades = ("SPY", "AAPL", "KO", *held)
+            found += [Change(f"{each} bought", partial(books.trade, self.account, symbol=each)) for each in trades]
+            return [*found, Change("a deposit", partial(books.deposit, self.account, 100))]
         for row in self.rows:
             found.append(Change(f"{row.id} removed", partial(books.remove, row.id)))
             found.append(Change(f"{row.id} restated", partial(books.restate, row.id, description="anew")))
@@ -136,8 +171,18 @@ class Scene:
             self._sync()
         return self.seen
 
-    def play(self, name: str, start: str, moment: int, change: Change) -> None:
+    def points(self) -> Iterator[Point]:
+        """Return every change before every request, and after the last, of every sync from every start."""
+        for self.what in WHATS:
+            changes = self.changes()
+            for number, start in enumerate(STARTS):
+                for moment in range(1, self.requests(start) + 2):
+                    for place, change in enumerate(changes):
+                        yield Point(f"{self.what}.{number}.{moment}.{place}", self.what, start, moment, change)
+
+    def play(self, point: Point) -> None:
         """Synchronise while it happens, then once more in peace; write down what is wrong."""
+        self.what, start, moment, change = point.what, point.start, point.moment, point.change
         self._reset(start)
         notes, flaw = self.tally.notes, ""
         states, pending = [self.truth()], [change]
@@ -158,6 +203,8 @@ class Scene:
                 flaw = "" if held == old else "a sync that failed has changed the table"
             else:
                 flaw = unsound(held, states)
+                if not flaw and self.what == "portfolio" and held not in states:
+                    flaw = "positions and balances of two states"
                 notes["held as before" if held == states[0] else "held as after, or in between"] += 1
             happen(math.inf)
             again = self._sync(in_flight=8)
@@ -165,13 +212,20 @@ class Scene:
                 flaw = f"a quiet sync afterwards does not give the truth {again.said}"
         self.tally.tried += 1
         if flaw:
-            self.tally.broken.append(f"{name}: {start}, {change.said} before answer {moment}: {flaw}")
+            self.tally.broken.append(
+                f"{point.name}: {self.what}, {start}, {change.said} before answer {moment}: {flaw}"
+            )
+
+
+def _key(name: str, row: Rows) -> tuple[Any, ...]:
+    return tuple(row[part] for part in schema.key_of(schema.MIRRORED[name]))
 
 
 def search(*, seed: int = 0, syncs: int | None = None, only: str | None = None) -> Tally:
     """Try every change before every request of a first sync and of later ones, or so many of them.
 
-    `only` plays one again, by its name: the beginning, the answer and the change, as in `1.5.20`.
+    `only` plays those of one sync (`portfolio`), or one again, by its name: the sync, its beginning, the answer and the
+    change, as in `transactions.1.5.20`.
     """
     tally = Tally("a change at any position before any request of a sync is seen or harmless", seed=seed)
     with ExitStack() as stack:
@@ -179,19 +233,12 @@ def search(*, seed: int = 0, syncs: int | None = None, only: str | None = None) 
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tasty-drift-")))
         config = SimulatorConfig(now=NOW, start=FIRST, accounts=1, trades_per_day=0.2)
         scene = Scene(stack.enter_context(serve(config)), folder, tally)
-        changes = scene.changes()
-        points = [
-            (number, moment, change)
-            for number, start in enumerate(STARTS)
-            for moment in range(1, scene.requests(start) + 2)
-            for change in range(len(changes))
-        ]
+        points = list(scene.points())
         tally.notes["points there are"] = len(points)
         if only is not None:
-            first, second, third = map(int, only.split("."))
-            points = [(first, second, third)]
-        elif syncs is not None:
+            points = [each for each in points if only in (each.name, each.what)]
+        if syncs is not None:
             points = random.Random(seed).sample(points, min(syncs, len(points)))  # noqa: S311 - no secret
-        for number, moment, change in points:
-            scene.play(f"{number}.{moment}.{change}", STARTS[number], moment, changes[change])
+        for point in points:
+            scene.play(point)
     return tally

@@ -202,17 +202,12 @@ class World(Trouble):
         if work.what == "verify":
             return Difference()  # it promises the same total
         parts = ("accounts", "portfolio", "transactions", "snapshots") if work.what == "everything" else (work.what,)
+        mine = {"accounts": self._seen(connection)}
         found = Difference()
-        for part in parts:
-            accounts = self._seen(connection) if part == "accounts" else work.accounts
-            found += differences(
-                self.sim,
-                open_warehouse(self.warehouse),
-                work.start,
-                work.end,
-                tables=runs.PARTS[part],
-                accounts=accounts,
-            )
+        for accounts in {mine.get(part, work.accounts) for part in parts}:
+            tables = [name for part in parts if mine.get(part, work.accounts) == accounts for name in runs.PARTS[part]]
+            warehouse = open_warehouse(self.warehouse)
+            found += differences(self.sim, warehouse, work.start, work.end, tables=tables, accounts=accounts)
         return found
 
     def task(self, work: Work, connection: str = "default") -> Task:
