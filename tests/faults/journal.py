@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sync.ledger import row_of, stored
 
 from tasty_pipeline.core import schema
+from tasty_pipeline.core.tradingdays import new_york_day
 from tasty_pipeline.core.warehouse import Warehouse
 from tasty_pipeline.simulator import Simulator
 
@@ -21,6 +22,10 @@ Row = dict[str, Any]
 _REMOVED = 3  # within one round: more at once is stopped as no correction
 _DAYS = 24
 _FOREVER = datetime.max.replace(tzinfo=UTC)
+
+
+# first and last day, beginning and end
+_Reading = tuple[date, date, datetime, datetime]
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class Journal:
     ) -> list[str]:
         held = {row["transaction_id"]: row for row in transactions}
         windows = [
-            (each["window_start"], each["window_end"], each["read_started_at"])
+            (each["window_start"], self._end(each["window_end"]), each["read_started_at"], each["read_ended_at"])
             for each in reads
             if each["table_name"] == "transactions"
         ]
@@ -124,17 +129,24 @@ class Journal:
                 stale.append(f"the {name} are of no state since {newest}")
         return [*filter(None, stale), *(f"{each} is invented" for each in held.keys() - self._transactions.keys())]
 
-    def _stale(self, identifier: int, row: Row | None, windows: Iterable[tuple[date, date, datetime]]) -> str:
+    def _end(self, day: date) -> date:
+        """Days after today are read with it."""
+        return day if day < new_york_day(self.brokerage.clock.now()) else date.max
+
+    def _stale(self, identifier: int, row: Row | None, windows: Iterable[_Reading]) -> str:
         versions = self._transactions[identifier]
         if row and all(each.held != row for each in versions):
             return f"transaction {identifier} was never so"
-        for start, end, read in windows:
+        for start, end, read, ended in windows:
             # what the books held in these days at some moment after the reading began
             since = [each.held for each in versions if each.until > read]
             if versions[0].since > read:
                 since.append(None)
             if _within(row, start, end) not in [_within(each, start, end) for each in since]:
                 return f"transaction {identifier} is older than the reading of {start} to {end} at {read}"
+            seen = next((each.held for each in versions if each.since <= read and each.until > ended), None)
+            if row is None and _within(seen, start, end) and None not in since:
+                return f"transaction {identifier} was read at {read}, and is gone"
         return ""
 
 

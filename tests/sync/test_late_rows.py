@@ -19,6 +19,10 @@ def proven(bench: Bench, which: date) -> list[int]:
     return [row["row_count"] for row in bench.rows(table, table.c.day == which, table.c.table_name == "transactions")]
 
 
+def _stopped() -> None:
+    raise PermanentError("It was stopped.", "nothing.")
+
+
 def test_a_late_row_inside_the_lookback_is_stored(bench: Bench) -> None:
     bench.transactions()
     late = bench.sim.brokerage.book_late(QUIET, 8)
@@ -56,11 +60,7 @@ def test_a_run_that_is_stopped_before_it_proves_what_it_touched_is_finished_by_t
         bench.sim.brokerage.restate(identifier, value="-2.22")
     else:
         bench.sim.brokerage.redate(identifier, day(new))
-
-    def stopped() -> None:
-        raise PermanentError("It was stopped.", "nothing.")
-
-    bench.before("transactions", reads + 1, stopped)
+    bench.before("transactions", reads + 1, _stopped)
     with pytest.raises(TastyError):
         bench.transactions(LOOKBACK)
     row = bench.row(identifier)
@@ -73,6 +73,50 @@ def test_a_run_that_is_stopped_before_it_proves_what_it_touched_is_finished_by_t
     asked = bench.asked("/transactions")
     bench.transactions(day(1))
     assert bench.asked("/transactions") == asked + 1
+
+
+def test_a_row_that_came_and_went_with_two_stopped_runs_leaves_no_day_that_cannot_be_proven(bench: Bench) -> None:
+    """Its window answers as before, and the table holds of it what it held then."""
+    for back in range(3, 39):
+        for _ in range(100):
+            bench.sim.brokerage.book_late(QUIET, back)
+    moved = bench.sim.brokerage.book_late(QUIET, 1)
+    bench.transactions()
+    for to, reads in ((25, 2), (1, 1)):
+        bench.sim.brokerage.redate(moved, day(to))
+        bench.before("transactions", reads + 1, _stopped)
+        with pytest.raises(TastyError):
+            bench.transactions(day(2))
+    assert not bench.complete()
+    assert bench.transactions().written == 0
+    assert bench.complete()
+
+
+def test_days_that_change_with_every_reading_are_an_error_and_proven_by_the_next_run(bench: Bench) -> None:
+    moved = bench.sim.brokerage.book_late(QUIET, 2)
+    bench.transactions()
+    ahead = iter(range(12, 30))
+
+    def move() -> None:
+        bench.sim.brokerage.redate(moved, day(next(ahead)))
+
+    for call in range(1, 12):
+        bench.before("transactions", call, move)
+    with pytest.raises(IncompleteAnswerError):
+        bench.transactions(day(3))
+    bench.transactions(day(3))
+    assert bench.live() == bench.listed()
+    assert bench.complete()
+
+
+def test_a_row_that_was_dated_far_ahead_for_a_while_leaves_nothing_unproven(bench: Bench) -> None:
+    moved = bench.sim.brokerage.book_late(QUIET, 4)
+    bench.transactions()
+    for to in (TODAY + timedelta(days=300), day(4)):
+        bench.sim.brokerage.redate(moved, to)
+        bench.transactions(LOOKBACK)
+        assert bench.live() == bench.listed()
+    assert bench.complete()
 
 
 def test_a_row_on_a_day_that_was_never_asked_for_is_not_stored(bench: Bench) -> None:

@@ -125,6 +125,24 @@ def test_a_row_that_a_newer_reading_missed_is_not_brought_back_from_beyond_a_win
     assert bench.complete()
 
 
+def test_a_row_of_a_day_ahead_that_a_newer_reading_of_today_missed_is_not_brought_back(bench: Bench) -> None:
+    ahead = TODAY + timedelta(days=3)
+    for _ in range(2):  # one that stays, so that the day has a proof; and one that comes and goes
+        identifier = bench.sim.brokerage.book_late(QUIET, 1)
+        bench.sim.brokerage.redate(identifier, ahead)
+        if bench.runs == 0:
+            bench.transactions()
+    other = bench.beside()
+
+    def newer() -> None:
+        bench.sim.brokerage.remove(identifier)
+        other.transactions(TODAY)
+
+    bench.after("transactions", 1, elsewhere(newer))
+    assert bench.transactions(day(3), day(1)).written == 0
+    assert bench.row(identifier) is None
+
+
 def test_a_row_that_a_newer_reading_found_as_it_was_is_not_moved_back_by_an_older_one(bench: Bench) -> None:
     """The one that stored it began first and read last, so that its row looks older than it is."""
     bench.transactions()

@@ -3,12 +3,13 @@
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from datetime import date
+from datetime import date, timedelta
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from tasty_pipeline.core import schema
+from tasty_pipeline.core.broker import PAD_DAYS
 from tasty_pipeline.core.digests import rows_digest
 from tasty_pipeline.core.errors import AuditError
 from tasty_pipeline.core.publish.base import (
@@ -22,7 +23,7 @@ from tasty_pipeline.core.publish.base import (
 )
 from tasty_pipeline.core.publish.guards import refuse_overtaken, refuse_overtaken_days, stale_read
 from tasty_pipeline.core.schema import DAY
-from tasty_pipeline.core.tradingdays import days
+from tasty_pipeline.core.tradingdays import days, new_york_day
 from tasty_pipeline.core.warehouse import Merge, Reader, Writer
 
 
@@ -32,7 +33,8 @@ def merge_days(writer: Writer, table: sa.Table, run: Run, account: str, answer: 
     An answer reaches over its window's edges. A row out there is taken when we hold it already (it was re-dated or
     restated) or when its day was proven before (it is news); on days that were never asked for it would be a part
     without a proof, and it comes when its day is asked for. A touched day is no longer as it was proven, or never was:
-    its proof is withdrawn, so that whoever comes next asks for it, also where this run is stopped before it does.
+    its proof is withdrawn, so that whoever comes next asks for it, also where this run is stopped before it does. Days
+    so far ahead that nobody asks for them have none.
     """
     staged = stage_answer(writer, table, run, answer, _ours_outside(writer, table, account, answer))
     refuse_overtaken(writer, table, staged, account, answer)
@@ -41,9 +43,11 @@ def merge_days(writer: Writer, table: sa.Table, run: Run, account: str, answer: 
         # a row came out of a window after that was seen to answer as before: it has to be read, with the others
         raise stale_read(table, account)
     touched = {each for each in merged.days if not answer.holds(each)}
-    refuse_overtaken_days(writer, table, account, answer, touched)
+    today = new_york_day(run.now())
+    # a window that ends with today reaches over it
+    refuse_overtaken_days(writer, table, account, answer, {min(each, today) for each in touched})
     none = {"account_number": account, "table_name": table.name, "row_count": 0, "digest": ""}
-    proofs = [none | {"day": each} for each in sorted(touched)]
+    proofs = [none | {"day": each} for each in sorted(touched) if each <= today + timedelta(days=PAD_DAYS)]
     if proofs:
         withdrawn = writer.stage(schema.proven_days, proofs, synced_at=answer.started_at, run_id=run.run_id)
         writer.merge(schema.proven_days, withdrawn)

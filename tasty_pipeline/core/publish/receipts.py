@@ -20,6 +20,7 @@ from tasty_pipeline.core import arrow, payloads, quick, schema, values, vocabula
 from tasty_pipeline.core.broker import Receipt, Span, contents
 from tasty_pipeline.core.broker.windows import padded
 from tasty_pipeline.core.publish.base import Answer, Run, same_key, stage_keys
+from tasty_pipeline.core.publish.days import unproven_days
 from tasty_pipeline.core.publish.guards import stale_read
 from tasty_pipeline.core.warehouse import Reader, Writer
 
@@ -27,16 +28,19 @@ from tasty_pipeline.core.warehouse import Reader, Writer
 def receipts_of(reader: Reader, table: sa.Table, account: str, start: date, end: date) -> list[Receipt]:
     """Return the receipts that hold for a read of the days from `start` to `end`.
 
-    A window that reaches over an edge was published for the days within: it counts where it is asked for the same.
+    A window that reaches over an edge was published for the days within: it counts where it is asked for the same. None
+    counts that has a day without a proof: that one is to be read.
     """
     rows = reader.rows(sa.select(schema.proven_windows).where(*_asked_for(table, account, start, end)))
     if not rows:
         return []
     stored = _Stored(reader.fingerprints(table, account, start, end), start, end)
+    unproven = unproven_days(reader, table, account)
     return [
         Receipt(_span(row), row["row_count"], row["body_digest"])
         for row in rows
         if row["fingerprint"] == stored.fingerprint(_span(row))
+        and not any(row["window_start"] <= day <= row["window_end"] for day in unproven)
     ]
 
 

@@ -22,7 +22,8 @@ async def sync_transactions(sync: Sync, account: str, start: date, end: date) ->
 
     Where `end` is today, later-dated rows (futures fills after 17:00 Chicago) belong to the window too. Days before the
     history's start and after today are left out. Raises `ConfigurationError` where no day is left,
-    `IncompleteAnswerError`, `MassRemovalError`, the broker's errors and `WarehouseError`; nothing is written then.
+    `IncompleteAnswerError`, `MassRemovalError`, the broker's errors and `WarehouseError`. Nothing is written then,
+    unless it is days outside of start..end, of which rows came or went, that cannot be proven: the next run does that.
     """
     return await _sync_days(sync, schema.transactions, account, start, end)
 
@@ -39,7 +40,7 @@ def history_of_new(sync: Sync, table: sa.Table, account: str) -> date | None:
     the history's start.
     """
     proven = schema.proven_days
-    of_table = sa.and_(proven.c.table_name == table.name, proven.c.digest != "")
+    of_table = proven.c.table_name == table.name
     with sync.warehouse.read() as reader:
         first = reader.scalar(sa.select(sa.func.min(proven.c.day)).where(of_table))
         own = sa.select(sa.func.min(proven.c.day)).where(of_table, proven.c.account_number == account)
@@ -61,6 +62,11 @@ async def _sync_days(sync: Sync, table: sa.Table, account: str, start: date, end
             today = new_york_day(measured.run.now())  # days after it belong to a window that ends with it
             more, unproven = await sync_window(book, min(*unproven, today), min(max(unproven), today))
             result = _sum(result, more)
+        if unproven:
+            raise IncompleteAnswerError(
+                f"{table.name} of {account}: {len(unproven)} days from {min(unproven)} on changed with every reading.",
+                "run it again; all that was read is stored, and these days are proven by the next run.",
+            )
         return replace(result, meter=measured.used())
 
 

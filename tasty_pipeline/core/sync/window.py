@@ -208,5 +208,5 @@ def _publish(book: Book, answer: Answer, gone: pa.Table, last: date) -> tuple[Sy
         entry = publish.log_entry(run, table.name, account, answer, result, digest=digest, meter=sync.used())
         writer.insert(schema.sync_log, [entry])
         unproven = publish.unproven_days(writer, table, account)
-    days = {day for day in unproven if run.history_start <= day <= last_counted(sync)}
+    days = {day for day in unproven if day >= run.history_start}
     return result, set() if run.dry_run else days
