@@ -96,6 +96,8 @@ def _judged(
         odd = changed.get(_names(key))
         if odd is not None:
             yield from fates.wrong(key, odd, moved_to=_key(table, odd))
+        elif fates.beside(key):
+            fates.otherwise = True
         elif _names(key) not in moved:
             yield f"{' '.join(map(str, key))} is not as in the books, and nothing of it was changed"
     findings = _findings(warehouse, table, case)
@@ -125,6 +127,12 @@ class _Fates:
     def unlike(self) -> list[Key]:
         """The keys under which the table does not hold what the books have."""
         return [key for key in self.held.keys() | self.truth.keys() if self.held.get(key) != self.truth.get(key)]
+
+    def beside(self, key: Key) -> bool:
+        """Whether a row has but one thing more than in the books: a new name of a field that stood beside the rows."""
+        now, right, new = self.held.get(key), self.truth.get(key), f"new_{self.case.field}".replace("-", "_")
+        beside = not PAYLOADS[self.case.payload].is_row and now is not None and new in now
+        return beside and {name: value for name, value in (now or {}).items() if name != new} == right
 
     def wrong(self, key: Key, odd: Row, moved_to: Key) -> Iterator[str]:
         """What is wrong with a row, given with what the API said in its place, and under which key."""
@@ -177,7 +185,8 @@ def _column(field: str) -> str:
 def _stored(shown: str, case: Case, now: Row, right: Row, odd: Row) -> Iterator[str]:
     """What is wrong with a row that was stored otherwise than the books have it."""
     column = _column(case.field)
-    touched = {column, f"{column}_effect", f"new_{case.field}".replace("-", "_"), f"{column} (extra)"}
+    field = case.field.replace("-", "_")
+    touched = {column, f"{column}_effect", field, f"new_{field}", f"{column} (extra)"}
     touched.add(f"{column.removesuffix('_amount')}_effect")  # four amounts name theirs so
     if case.field in {"quantity", "action", "quantity-direction"}:
         touched |= {"quantity", "quantity_unsigned"}
