@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import dagster as dg
-from dagster._core.storage.dagster_run import RunRecord  # what the public get_run_records returns
 
 from tasty_pipeline import incidents
 from tasty_pipeline.assets.config import HistoryConfig, SyncConfig
@@ -125,7 +124,7 @@ async def _ask_all(
 def _failed(instance: dg.DagsterInstance) -> list[str]:
     """Return the accounts whose own newest run failed some time ago: what changed there is not in the tables."""
     runs = dg.RunsFilter(job_name=sync_activity.name)
-    newest: dict[str, RunRecord] = {}
+    newest: dict[str, dg.RunRecord] = {}
     for record in instance.get_run_records(runs, limit=_RUNS_LOOKED_AT):
         # another account's run that came later says nothing of this one
         for account in filter(None, record.dagster_run.tags.get(ACCOUNTS_TAG, "").split(", ")):

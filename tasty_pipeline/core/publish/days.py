@@ -46,11 +46,9 @@ def merge_days(writer: Writer, table: sa.Table, run: Run, account: str, answer: 
     today = new_york_day(run.now())
     # a window that ends with today reaches over it
     refuse_overtaken_days(writer, table, account, answer, {min(each, today) for each in touched})
-    none = {"account_number": account, "table_name": table.name, "row_count": 0, "digest": ""}
-    proofs = [none | {"day": each} for each in sorted(touched) if each <= today + timedelta(days=PAD_DAYS)]
-    if proofs:
-        withdrawn = writer.stage(schema.proven_days, proofs, synced_at=answer.started_at, run_id=run.run_id)
-        writer.merge(schema.proven_days, withdrawn)
+    withdrawn = {each: (0, "") for each in sorted(touched) if each <= today + timedelta(days=PAD_DAYS)}
+    if withdrawn:
+        _write_proofs(writer, table, run, account, answer, withdrawn)
     return merged
 
 
@@ -92,18 +90,24 @@ def prove_days(
     known = _known_days(writer, table, account, answer)
     found = _days_of(table, answer, days(answer.start, last), known, last)
     rejected = Counter(bad.day for bad in answer.rejected)
-    proven = [
-        {"account_number": account, "table_name": table.name, "day": day, "row_count": rows + rejected[day]}
-        | {"digest": digest}
-        for day, (rows, digest) in found.items()
-    ]
-    staged = writer.stage(schema.proven_days, proven, synced_at=answer.started_at, run_id=run.run_id)
-    writer.merge(schema.proven_days, staged)
+    proven = {day: (rows + rejected[day], digest) for day, (rows, digest) in found.items()}
+    _write_proofs(writer, table, run, account, answer, proven)
     facts = dict(sorted((found | {day: fact for day, fact in known.items() if day in answer.unchanged_days}).items()))
     counts = {day: rows for day, (rows, _) in facts.items()}
     _audit(writer, table, account, answer, counts)
     whole = hashlib.blake2b("".join(digest for _, digest in facts.values()).encode(), digest_size=16).hexdigest()
     return counts, whole
+
+
+def _write_proofs(
+    writer: Writer, table: sa.Table, run: Run, account: str, answer: Answer, proofs: Mapping[date, tuple[int, str]]
+) -> None:
+    rows = [
+        {"account_number": account, "table_name": table.name, "day": day, "row_count": count, "digest": digest}
+        for day, (count, digest) in proofs.items()
+    ]
+    staged = writer.stage(schema.proven_days, rows, synced_at=answer.started_at, run_id=run.run_id)
+    writer.merge(schema.proven_days, staged)
 
 
 def _known_days(writer: Writer, table: sa.Table, account: str, answer: Answer) -> dict[date, tuple[int, str]]:

@@ -65,9 +65,12 @@ def refuse_stale(writer: Writer, table: sa.Table, account: str, answer: Answer) 
 
 
 def _newer_reads(table: sa.Table, account: str, answer: Answer) -> tuple[sa.ColumnElement[bool], ...]:
+    return *_published(table, account), schema.sync_log.c.read_started_at > answer.started_at
+
+
+def _published(table: sa.Table, account: str) -> tuple[sa.ColumnElement[bool], ...]:
     log = schema.sync_log
-    mine = log.c.table_name == table.name, log.c.account_number == account, log.c.result == "published"
-    return *mine, log.c.read_started_at > answer.started_at
+    return log.c.table_name == table.name, log.c.account_number == account, log.c.result == "published"
 
 
 def _read_again(writer: Writer, table: sa.Table, account: str) -> NoReturn:
@@ -75,9 +78,8 @@ def _read_again(writer: Writer, table: sa.Table, account: str) -> NoReturn:
 
     Then a clock is wrong, and no retry helps.
     """
-    log = schema.sync_log
-    mine = [log.c.table_name == table.name, log.c.account_number == account, log.c.result == "published"]
-    newest = writer.scalar(sa.select(sa.func.max(log.c.read_started_at)).where(*mine))
+    started = schema.sync_log.c.read_started_at
+    newest = writer.scalar(sa.select(sa.func.max(started)).where(*_published(table, account)))
     if newest is not None and newest > datetime.now(UTC) + _SKEW:
         raise ConfigurationError(
             f"{table.name} of {account or 'the login'} were read at {newest:%Y-%m-%d %H:%M:%S} UTC, and by this "
