@@ -9,7 +9,7 @@ import math
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -19,15 +19,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-import sqlalchemy as sa
-from sync.ledger import row_of, stored
+from sync.ledger import stored
 
-from tasty_pipeline.core import schema
 from tasty_pipeline.core.warehouse import DUCKDB_CONFIG, open_warehouse
 from tasty_pipeline.simulator import Simulator, SimulatorConfig, serve
 
-from . import runs
+from . import oracle, runs
 from .paging import unsound
+from .rows_said import Row, by_key
 from .tally import Tally
 
 NOW = datetime(2026, 11, 20, 21, tzinfo=ZoneInfo("America/New_York"))
@@ -119,29 +118,19 @@ class Scene:
 
     def truth(self) -> Rows:
         """Return what the tables must hold."""
-        books, account = self.sim.brokerage, self.account
-        with books.lock:
-            match self.what:
-                case "transactions":
-                    rows = {"transactions": [row_of(row) for row in books.transactions(account)]}
-                case "snapshots":
-                    snapshots = [books.snapshots(account, time, FIRST, LAST) for time in ("BOD", "EOD")]
-                    rows = {"balance_snapshots": [row_of(row, money=True) for each in snapshots for row in each]}
-                case _:
-                    rows = {"positions": [row_of(row) for row in books.positions(account)]}
-                    rows["balances"] = [row_of(books.balances(account), money=True)]
-        return {(name, *_key(name, row)): row for name, found in rows.items() for row in found}
+        ledger = oracle.expected(self.sim, FIRST, LAST)
+        return self._together((name, ledger[name]) for name in runs.PARTS[self.what])
 
     def held(self) -> Rows:
         """Return what the tables hold."""
-        found: Rows = {}
         with open_warehouse(f"duckdb:///{self.work}").read() as reader:
-            for name in runs.PARTS[self.what]:
-                table = schema.MIRRORED[name]
-                live = [table.c.removed_at.is_(None)] if "removed_at" in table.c else []
-                for row in map(stored, reader.rows(sa.select(table).where(*live))):
-                    found[name, *_key(name, row)] = row
-        return found
+            return self._together(
+                (name, list(map(stored, oracle.held(reader, name)))) for name in runs.PARTS[self.what]
+            )
+
+    @staticmethod
+    def _together(tables: Iterable[tuple[str, list[Row]]]) -> Rows:
+        return {(name, *key): row for name, rows in tables for key, row in by_key(name, rows).items()}
 
     def changes(self) -> list[Change]:
         """Return everything that can happen to one row, and a booking on every day; to positions and to the cash."""
@@ -215,10 +204,6 @@ class Scene:
             self.tally.broken.append(
                 f"{point.name}: {self.what}, {start}, {change.said} before answer {moment}: {flaw}"
             )
-
-
-def _key(name: str, row: Rows) -> tuple[Any, ...]:
-    return tuple(row[part] for part in schema.key_of(schema.MIRRORED[name]))
 
 
 def search(*, seed: int = 0, syncs: int | None = None, only: str | None = None) -> Tally:

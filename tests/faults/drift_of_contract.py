@@ -130,9 +130,9 @@ class _Fates:
 
     def beside(self, key: Key) -> bool:
         """Whether a row has but one thing more than in the books: a new name of a field that stood beside the rows."""
-        now, right, new = self.held.get(key), self.truth.get(key), f"new_{self.case.field}".replace("-", "_")
-        beside = not PAYLOADS[self.case.payload].is_row and now is not None and new in now
-        return beside and {name: value for name, value in (now or {}).items() if name != new} == right
+        now = dict(self.held.get(key, {}))
+        new = now.pop(f"new_{self.case.field}".replace("-", "_"), None)
+        return not PAYLOADS[self.case.payload].is_row and new is not None and now == self.truth.get(key)
 
     def wrong(self, key: Key, odd: Row, moved_to: Key) -> Iterator[str]:
         """What is wrong with a row, given with what the API said in its place, and under which key."""

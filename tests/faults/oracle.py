@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sync.ledger import row_of, stored
 
 from tasty_pipeline.core import schema
-from tasty_pipeline.core.warehouse import Warehouse
+from tasty_pipeline.core.warehouse import Reader, Warehouse
 from tasty_pipeline.simulator import Simulator
 
 KINDS = ("lost", "doubled", "phantom", "stale")
@@ -61,21 +61,27 @@ def differences(
     What lies after `end` is not looked at unless everything is asked for; then it is a phantom.
     """
     found = Difference()
-    expected = _expected(sim, start, end)
+    ledger = expected(sim, start, end)
     with warehouse.read() as reader:
         for name in tables:
-            table, rows = schema.MIRRORED[name], expected[name]
-            live = [table.c.removed_at.is_(None)] if "removed_at" in table.c else []
+            table, rows = schema.MIRRORED[name], ledger[name]
+            asked = []
             if accounts is not None:
-                live.append(table.c.account_number.in_(accounts))
+                asked.append(table.c.account_number.in_(accounts))
                 rows = [row for row in rows if row["account_number"] in accounts]
                 day = schema.DAY.get(name)
                 if day:
-                    live.append(table.c[day].between(start, end))
+                    asked.append(table.c[day].between(start, end))
                     rows = [row for row in rows if row[day] <= end]
-            held = reader.rows(sa.select(table).where(*live))
-            compared(found, name, schema.key_of(table), rows, [stored(row) for row in held])
+            compared(found, name, schema.key_of(table), rows, [stored(row) for row in held(reader, name, *asked)])
     return found
+
+
+def held(reader: Reader, name: str, *conditions: sa.ColumnElement[bool]) -> list[Row]:
+    """The rows of a mirrored table that are not marked removed, as they are stored."""
+    table = schema.MIRRORED[name]
+    live = [table.c.removed_at.is_(None)] if "removed_at" in table.c else []
+    return reader.rows(sa.select(table).where(*live, *conditions))
 
 
 def expected_transactions(sim: Simulator, start: date) -> list[Row]:
@@ -87,7 +93,8 @@ def expected_transactions(sim: Simulator, start: date) -> list[Row]:
     return [row for row in rows if row["transaction_date"] >= start]
 
 
-def _expected(sim: Simulator, start: date, end: date) -> Mapping[str, list[Row]]:
+def expected(sim: Simulator, start: date, end: date) -> Mapping[str, list[Row]]:
+    """The rows of all mirrored tables, histories from `start`, and snapshots to `end`."""
     books = sim.brokerage
     with books.lock:
         accounts = books.accounts()

@@ -195,11 +195,9 @@ class Stage:
     @cached_property
     def truth(self) -> dict[str, Rows]:
         """What the tables must hold, by key: the books have stood still since the stage was made."""
-        # the reading of the ledger is the oracle's: there is one
-        expected = oracle._expected(self.sim, START, TODAY)  # noqa: SLF001
         kept = {
             name: [row for row in rows if name == "accounts" or row["account_number"] == HIT]
-            for name, rows in expected.items()
+            for name, rows in oracle.expected(self.sim, START, TODAY).items()
         }
         return {name: by_key(name, rows) for name, rows in kept.items()}
 
@@ -208,10 +206,8 @@ class Stage:
         found = {}
         with warehouse.read() as reader:
             for name in tables:
-                table = schema.MIRRORED[name]
-                live = [table.c.removed_at.is_(None)] if "removed_at" in table.c else []
-                live += [table.c.account_number == HIT] if name != "accounts" else []
-                found[name] = by_key(name, [flat(row) for row in reader.rows(sa.select(table).where(*live))])
+                hit = [schema.MIRRORED[name].c.account_number == HIT] if name != "accounts" else []
+                found[name] = by_key(name, [flat(row) for row in oracle.held(reader, name, *hit)])
         return found
 
     def heal(self, warehouse: Warehouse, parts: tuple[str, ...]) -> str:

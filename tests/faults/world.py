@@ -202,12 +202,13 @@ class World(Trouble):
         if work.what == "verify":
             return Difference()  # it promises the same total
         parts = ("accounts", "portfolio", "transactions", "snapshots") if work.what == "everything" else (work.what,)
-        mine = {"accounts": self._seen(connection)}
+        tables = {name for part in parts for name in runs.PARTS[part]}
+        listed, others = tables & {"accounts"}, tables - {"accounts"}
         found = Difference()
-        for accounts in {mine.get(part, work.accounts) for part in parts}:
-            tables = [name for part in parts if mine.get(part, work.accounts) == accounts for name in runs.PARTS[part]]
-            warehouse = open_warehouse(self.warehouse)
-            found += differences(self.sim, warehouse, work.start, work.end, tables=tables, accounts=accounts)
+        for names, accounts in ((listed, self._seen(connection)), (others, work.accounts)):
+            if names:
+                warehouse = open_warehouse(self.warehouse)
+                found += differences(self.sim, warehouse, work.start, work.end, tables=names, accounts=accounts)
         return found
 
     def task(self, work: Work, connection: str = "default") -> Task:
