@@ -3,18 +3,18 @@
 import io
 import os
 import socket
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import dagster as dg
 import psycopg
 import pytest
 import sqlalchemy as sa
 from orchestration.conftest import NO_TELEMETRY, Launcher, books, first_day, today
+from warehouse.users import member_of
 
 from tasty_pipeline.cli import connecting, dev, doctor, main
 from tasty_pipeline.core import alerts, schema
@@ -168,16 +168,8 @@ def test_runs_of_every_kind_leave_no_credential(sim: Simulator, watch: Watch, se
 @pytest.fixture
 def guarded_url(postgres_database: str) -> Iterator[str]:
     """The URL of an empty Postgres database, of a role that must give its password."""
-    role, coded = f"guarded_{uuid.uuid4().hex[:8]}", PASSWORD.replace("+", "%2B").replace("/", "%2F")
-    parts = urlsplit(postgres_database)
-    with psycopg.connect(postgres_database, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{PASSWORD}'".encode())
-        try:
-            yield urlunsplit(parts._replace(netloc=f"{role}:{coded}@{parts.hostname}:{parts.port}"))
-        finally:
-            admin.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER".encode())
-            admin.execute(f"DROP OWNED BY {role}".encode())
-            admin.execute(f"DROP ROLE {role}".encode())
+    with member_of(postgres_database, password=PASSWORD, rights="SUPERUSER") as url:
+        yield url
 
 
 def test_runs_into_a_postgres_that_wants_a_password_leave_no_credential(

@@ -11,17 +11,15 @@ import resource
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import dagster as dg
-import psycopg
 import pytest
 import sqlalchemy as sa
 from dagster._core.errors import DagsterUnknownPartitionError
+from warehouse.users import member_of
 
 from tasty_pipeline.core.warehouse import open_warehouse
 from tasty_pipeline.resources import BrokerResource, WarehouseResource
@@ -282,16 +280,9 @@ def test_a_postgres_that_is_down_is_named_without_its_password(said: Callable[..
 def test_a_postgres_role_without_rights_is_told_what_it_needs(
     said: Callable[..., str], postgres_database: str, monkeypatch: Patch
 ) -> None:
-    role = f"guarded_{uuid.uuid4().hex[:8]}"
-    parts = urlsplit(postgres_database)
-    with psycopg.connect(postgres_database, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'c4nary'".encode())
-        try:
-            netloc = f"{role}:c4nary@{parts.hostname}:{parts.port}"
-            monkeypatch.setenv("TASTY_WAREHOUSE_URL", urlunsplit(parts._replace(netloc=netloc)))
-            sentence = said()
-        finally:
-            admin.execute(f"DROP ROLE {role}".encode())
+    with member_of(postgres_database, password="c4nary") as url:
+        monkeypatch.setenv("TASTY_WAREHOUSE_URL", url)
+        sentence = said()
     assert "permission denied" in sentence
     assert "have an administrator grant" in sentence
     assert "c4nary" not in sentence

@@ -1,7 +1,6 @@
 """Whatever is wrong with a Postgres server or role is one clear error with what to do, and never a password."""
 
 import socket
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -23,6 +22,7 @@ from tasty_pipeline.core.warehouse import Warehouse, open_warehouse
 from tasty_pipeline.core.warehouse.postgres_errors import Explain
 
 from .conftest import AllRows, MakeRow, MergeRows
+from .users import member_of
 
 TX = schema.transactions
 CANARY = "c4nary"
@@ -44,12 +44,8 @@ def admin(postgres_database: str) -> Iterator[Run]:
 @pytest.fixture
 def role(postgres_database: str, postgres_url: str) -> Iterator[str]:
     """A role without any right of its own, with a password, dropped after the test."""
-    name = f"guarded_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(postgres_database, autocommit=True) as connection:
-        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{CANARY}'".encode())
-        yield name
-        connection.execute(f"DROP OWNED BY {name} CASCADE".encode())
-        connection.execute(f"DROP ROLE {name}".encode())
+    with member_of(postgres_database, password=CANARY) as url:
+        yield str(urlsplit(url).username)
 
 
 def _url(url: str, *, login: str | None = None, port: int | None = None, path: str | None = None) -> str:

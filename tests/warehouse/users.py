@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 import sqlalchemy as sa
@@ -92,16 +92,20 @@ def _fill_users(writer: Writer) -> None:
 
 
 @contextlib.contextmanager
-def member_of(url: str, *roles: str) -> Iterator[str]:
-    """Make a login without any right but these roles'; yield the URL of the database with it."""
-    name = f"member_{uuid.uuid4().hex[:8]}"
+def member_of(url: str, *roles: str, password: str = "", rights: str = "") -> Iterator[str]:
+    """Make a login without any right but these and the roles'; yield the URL of the database with it.
+
+    The server of the tests lets a login in without asking; one that is made with a password must give it.
+    """
+    name = f"{'guarded' if password else 'member'}_{uuid.uuid4().hex[:8]}"
+    password = password or name
     parts = urlsplit(url)
     with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{name}'".encode())
+        admin.execute(f"CREATE ROLE {name} LOGIN {rights} PASSWORD '{password}'".encode())
         for role in roles:
             admin.execute(f"GRANT {role} TO {name}".encode())
         try:
-            yield urlunsplit(parts._replace(netloc=f"{name}:{name}@{parts.hostname}:{parts.port}"))
+            yield urlunsplit(parts._replace(netloc=f"{name}:{quote(password, safe='')}@{parts.hostname}:{parts.port}"))
         finally:
             admin.execute(f"DROP OWNED BY {name} CASCADE".encode())
             admin.execute(f"DROP ROLE {name}".encode())
